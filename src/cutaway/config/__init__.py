@@ -1,0 +1,21 @@
+"""Checked, complete descriptions of what is to be done."""
+
+from cutaway.config.data import DataConfig, PreprocessKind
+from cutaway.config.experiment import Experiment
+from cutaway.config.seed import derive
+from cutaway.config.toml import catalogue, dump_experiment, load_experiment, parse_experiment
+from cutaway.config.train import OptimiserKind, ScheduleKind, TrainConfig
+
+__all__ = [
+    "DataConfig",
+    "Experiment",
+    "OptimiserKind",
+    "PreprocessKind",
+    "ScheduleKind",
+    "TrainConfig",
+    "catalogue",
+    "derive",
+    "dump_experiment",
+    "load_experiment",
+    "parse_experiment",
+]

@@ -1,0 +1,83 @@
+"""What all parts of a description share: frozen, complete, every number with its range."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cutaway.errors import ConfigError, nearest
+
+
+class Section(BaseModel):
+    """A frozen value with checked fields; unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+S = TypeVar("S", bound=Section)
+
+
+def setting(default: Any, description: str, unit: str = "", **bounds: Any) -> Any:
+    """A field with its description, its unit and the range that it must lie in.
+
+    Args:
+        default: the value where none is given.
+        description: one line for help texts and the reference.
+        unit: what the number counts, such as "images"; empty for a ratio or a word.
+        bounds: ``ge``, ``gt``, ``le``, ``lt``, ``min_length`` … as pydantic takes them.
+    """
+    return Field(default=default, description=description, json_schema_extra={"unit": unit}, **bounds)
+
+
+def parse(model: type[S], values: dict[str, Any], origin: str) -> S:
+    """The checked section that ``values`` describe.
+
+    Args:
+        model: the section's class.
+        values: nested fields as TOML gives them.
+        origin: where they came from, for the message.
+
+    Raises:
+        ConfigError: a field is unknown, of the wrong type or out of range; the message names up
+            to two of them with their dotted path, and the nearest known field.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        lines = dict.fromkeys(_line(model, e["loc"], e) for e in error.errors())
+        shown = list(lines)[:2]
+        more = f" (and {len(lines) - 2} more)" if len(lines) > 2 else ""
+        raise ConfigError(f"{origin}: " + "\n".join(shown) + more) from None
+
+
+def _line(model: type[Section], location: tuple[int | str, ...], error: Any) -> str:
+    path = ".".join(str(part) for part in location if str(part) in _words(model, location))
+    if error["type"] == "extra_forbidden":
+        owner, name = _owner(model, location), str(location[-1])
+        return f'unknown field "{".".join(map(str, location))}".{nearest(name, owner.model_fields)}'
+    message = error["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
+    return f"{path} {message}, not {error['input']!r}."
+
+
+def _words(model: type[Section], location: tuple[int | str, ...]) -> set[str]:
+    """The parts of a location that a person wrote; pydantic adds the names of union members."""
+    names = {str(location[0])}
+    owner: type[Section] = model
+    for part in location:
+        field = owner.model_fields.get(str(part))
+        if field is None:
+            break
+        names.add(str(part))
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            owner = field.annotation
+    return names
+
+
+def _owner(model: type[Section], location: tuple[int | str, ...]) -> type[Section]:
+    owner = model
+    for part in location[:-1]:
+        annotation = owner.model_fields[str(part)].annotation
+        if isinstance(annotation, type) and issubclass(annotation, Section):
+            owner = annotation
+    return owner

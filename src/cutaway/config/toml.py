@@ -1,0 +1,123 @@
+"""Experiments as TOML: read, overridden, written out complete."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from pydantic import BaseModel
+
+from cutaway.config.experiment import Experiment
+from cutaway.config.section import Section, parse
+from cutaway.errors import ConfigError, NotFoundError, nearest
+
+_CATALOGUE = resources.files("cutaway.config") / "catalogue"
+
+
+def catalogue() -> list[str]:
+    """The names of the built-in experiments."""
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in _CATALOGUE.iterdir()
+        if entry.name.endswith(".toml")
+    )
+
+
+def load_experiment(
+    experiment: str | Path | Experiment, overrides: Mapping[str, Any] | None = None
+) -> Experiment:
+    """The experiment in a TOML file, or a built-in one, with some fields replaced.
+
+    Args:
+        experiment: a path, the name of a built-in experiment, or an experiment already made.
+        overrides: nested fields, as ``{"train": {"lr": "0.05"}}``; strings are read as TOML
+            values where they are some.
+
+    Raises:
+        NotFoundError: there is neither such a file nor such a built-in experiment.
+        ConfigError: the file is no TOML, or a field is unknown, of the wrong type or out of range.
+    """
+    if isinstance(experiment, Experiment):
+        values, origin = experiment.model_dump(), "experiment"
+    else:
+        text, origin = _read(experiment)
+        values = _parse(text, origin)
+    return parse(Experiment, _merge(values, overrides or {}), origin)
+
+
+def parse_experiment(text: str, origin: str = "experiment") -> Experiment:
+    """The experiment that a TOML text describes; ``origin`` names it in errors."""
+    return parse(Experiment, _parse(text, origin), origin)
+
+
+def dump_experiment(experiment: Experiment) -> str:
+    """The experiment as TOML, every default written out, every field explained."""
+    document = tomlkit.document()
+    _fill(document, experiment)
+    return tomlkit.dumps(document)
+
+
+def _read(experiment: str | Path) -> tuple[str, str]:
+    path = Path(experiment)
+    if path.is_file():
+        try:
+            return path.read_text(encoding="utf-8"), str(path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} can't be read: {error}") from None
+    if str(experiment) in catalogue():
+        return (_CATALOGUE / f"{experiment}.toml").read_text(encoding="utf-8"), str(experiment)
+    raise NotFoundError(
+        f'There is no file and no built-in experiment "{experiment}".'
+        f"{nearest(str(experiment), catalogue())}"
+    )
+
+
+def _parse(text: str, origin: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{origin} is no valid TOML: {error}") from None
+
+
+def _merge(values: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(values)
+    for key, value in overrides.items():
+        if isinstance(value, Mapping):
+            below = merged.get(key, {})
+            merged[key] = _merge(below if isinstance(below, dict) else {}, value)
+        elif isinstance(value, str):
+            merged[key] = _value(value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _value(text: str) -> Any:
+    """A command line's value: a TOML one where it is some, else the text itself."""
+    if "\n" in text:
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _fill(table: tomlkit.TOMLDocument | tomlkit.items.Table, section: Section) -> None:
+    fields = type(section).model_fields
+    # Plain values first: TOML reads what follows a table's heading as the table's own.
+    for name in sorted(fields, key=lambda n: isinstance(getattr(section, n), BaseModel)):
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            below = tomlkit.table()
+            _fill(below, value)
+            table.add(name, below)
+            continue
+        table.add(tomlkit.comment(str(fields[name].description)))
+        if isinstance(value, str) and "\n" in value:
+            table.add(name, tomlkit.string(value + "\n", multiline=True))
+        else:
+            table.add(name, str(value) if isinstance(value, str) else value)

@@ -1,0 +1,57 @@
+"""The recipe: how long, in what steps and with what the weights are moved."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import model_validator
+
+from cutaway.config.section import Section, setting
+
+
+class OptimiserKind(StrEnum):
+    """The rule that turns gradients into steps."""
+
+    SGD = "sgd"
+    ADAM = "adam"
+    ADAMW = "adamw"
+
+
+class ScheduleKind(StrEnum):
+    """How the learning rate moves over the training."""
+
+    CONSTANT = "constant"
+    STEP = "step"
+    COSINE = "cosine"
+    ONE_CYCLE = "one-cycle"
+
+
+class TrainConfig(Section):
+    """The ``[train]`` section."""
+
+    epochs: int = setting(10, "passes over the training split; 0 keeps the random weights", "epochs", ge=0, le=100_000)
+    batch: int = setting(128, "images in one step", "images", ge=1, le=1_000_000)
+    optimiser: OptimiserKind = setting(OptimiserKind.SGD, "the rule that turns gradients into steps")
+    lr: float = setting(0.1, "learning rate; the peak where the schedule rises", ge=0, le=1000)
+    momentum: float = setting(0.9, "share of the last step that SGD keeps", ge=0, lt=1)
+    nesterov: bool = setting(True, "let SGD look ahead along its momentum; needs momentum")
+    beta1: float = setting(0.9, "decay of Adam's mean of gradients", ge=0, lt=1)
+    beta2: float = setting(0.999, "decay of Adam's mean of squared gradients", ge=0, lt=1)
+    weight_decay: float = setting(
+        0.0, "pull of conv and dense weights towards zero; biases and norms are left alone", ge=0, le=100
+    )
+    schedule: ScheduleKind = setting(ScheduleKind.ONE_CYCLE, "how the learning rate moves over the training")
+    warmup: float = setting(0.2, "one-cycle: share of the steps in which the rate rises", ge=0, lt=1)
+    step_epochs: int = setting(10, "step: epochs between two drops of the rate", "epochs", ge=1, le=100_000)
+    step_factor: float = setting(0.1, "step: what each drop multiplies the rate by", gt=0, le=1)
+    label_smoothing: float = setting(
+        0.0, "share of the target that is spread over all classes", ge=0, lt=1
+    )
+    device: str = setting("auto", "auto, cpu, cuda or cuda:N", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    threads: int = setting(0, "CPU threads; 0 for as many as there are cores", "threads", ge=0, le=1024)
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> TrainConfig:
+        if self.optimiser is OptimiserKind.SGD and self.nesterov and self.momentum == 0:
+            return self.model_copy(update={"nesterov": False})
+        return self

@@ -1,0 +1,36 @@
+"""Images from anywhere, as one kind of value."""
+
+from __future__ import annotations
+
+from cutaway.config import DataConfig
+from cutaway.data.framing import Framing
+from cutaway.data.images import Images, Split
+from cutaway.data.picture import read_picture
+from cutaway.data.preprocess import Preprocess, pixel_statistics
+from cutaway.data.sources import SOURCES, Source, load_source
+from cutaway.data.split import divide
+
+__all__ = [
+    "SOURCES",
+    "Framing",
+    "Images",
+    "Preprocess",
+    "Source",
+    "Split",
+    "divide",
+    "load_images",
+    "load_source",
+    "pixel_statistics",
+    "read_picture",
+]
+
+
+def load_images(config: DataConfig) -> Images:
+    """The dataset that a ``[data]`` section describes, with its splits train, validation and test.
+
+    Raises:
+        NotFoundError: there is no such source, folder or file.
+        DataError: a file is damaged or does not fit the others.
+        ConfigError: the splits can't be made as asked for.
+    """
+    return divide(load_source(config), config)

@@ -1,0 +1,159 @@
+"""How the training images stand in their frame, so that a new picture can be set the same way.
+
+A net that learnt white digits of 20 pixels, centred on black, is lost on a photograph of a black
+digit in a corner. What the training images have in common is measured once, saved with the run,
+and applied to every picture that a person brings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cutaway.data.images import Split
+from cutaway.errors import DataError
+
+_SAMPLE = 2000  # images looked at; the measures below are medians and shares, stable by then
+_NEAR = 8  # grey levels that still count as the ground
+_INK = 0.2  # share of the way from ground to figure at which ink begins
+_FAINTEST = 24  # grey levels between ground and figure below which a picture counts as blank
+
+
+@dataclass(frozen=True)
+class Framing:
+    """What the training images have in common.
+
+    Args:
+        shape: ``(C, H, W)`` of every image.
+        ground: the grey value that figures stand on, 0 to 255; −1 where images fill their frame.
+        extent: the longer side of a figure, in pixels (median).
+        by_mass: figures are centred by their centre of mass rather than by their bounding box.
+    """
+
+    shape: tuple[int, int, int]
+    ground: int = -1
+    extent: int = 0
+    by_mass: bool = False
+
+    @classmethod
+    def fit(cls, train: Split) -> Framing:
+        """The framing that at least nine of ten grey training images share."""
+        count = min(_SAMPLE, len(train))
+        pixels = train.pixels[torch.linspace(0, len(train) - 1, count).long()].float()
+        shape = (pixels.shape[1], pixels.shape[2], pixels.shape[3])
+        if shape[0] != 1 or min(shape[1:]) < 3:
+            return cls(shape)
+        ring = _ring(pixels[:, 0])
+        ground = ring.median()
+        if ((ring - ground).abs() <= _NEAR).all(1).float().mean() < 0.9:
+            return cls(shape)
+        ink = (pixels[:, 0] - ground).abs()
+        boxes = [_box(image > _INK * 255) for image in ink if (image > _INK * 255).any()]
+        if not boxes:
+            return cls(shape)
+        sides = torch.tensor([max(b - t, r - le) for t, b, le, r in boxes])
+        centre = torch.tensor([(shape[1] - 1) / 2, (shape[2] - 1) / 2])
+        masses = torch.stack([_mass(image) for image in ink if (image > _INK * 255).any()])
+        middles = torch.tensor([[(t + b - 1) / 2, (le + r - 1) / 2] for t, b, le, r in boxes])
+        by_mass = (masses - centre).norm(dim=1).median() < (middles - centre).norm(dim=1).median()
+        return cls(shape, int(ground), int(sides.median()), bool(by_mass))
+
+    def __call__(self, picture: Tensor) -> tuple[Tensor, tuple[str, ...]]:
+        """The picture as the training images stand, and what was done to it.
+
+        Args:
+            picture: ``(C, H, W)`` uint8, any size.
+
+        Returns:
+            uint8 of :attr:`shape`, and notes such as "dark on light: inverted".
+
+        Raises:
+            DataError: the net expects a figure on a ground, and the picture is blank.
+        """
+        if self.ground < 0:
+            return self._filled(picture)
+        pixels = picture[0].float()
+        ring = _ring(pixels[None])[0] if min(pixels.shape) > 2 else pixels.flatten()
+        paper = ring.median()
+        figure = pixels.flatten()[(pixels - paper).abs().argmax()]
+        contrast = float((figure - paper).abs())
+        if contrast < _FAINTEST:
+            raise DataError("there is nothing on it: a blank picture has no class")
+        inverted = (figure < paper) != (self.ground > 127)
+        told = "dark on light" if figure < paper else "light on dark"
+        notes = [f"{told}: inverted" if inverted else told]
+        if picture.shape == self.shape and not inverted and ((ring - self.ground).abs() <= _NEAR).all():
+            return picture, tuple(notes)
+        # 0 on the paper, 1 at the figure's darkest or brightest.
+        ink = ((pixels - paper) / (figure - paper)).clamp(0, 1)
+        framed = self._set(ink)
+        notes.append(f"figure of {pixels.shape[1]}×{pixels.shape[0]} pixels set in {self.shape[2]}×{self.shape[1]}")
+        peak = 255.0 if self.ground <= 127 else 0.0
+        return (self.ground + framed * (peak - self.ground)).round().to(torch.uint8)[None], tuple(notes)
+
+    def _set(self, ink: Tensor) -> Tensor:
+        """Crop the figure, scale its longer side to the extent, centre it: ``(H, W)`` from 0 to 1."""
+        height, width = self.shape[1:]
+        top, bottom, left, right = _box(ink > _INK)
+        crop = ink[top:bottom, left:right]
+        scale = self.extent / max(crop.shape)
+        size = [max(1, round(side * scale)) for side in crop.shape]
+        small = F.interpolate(crop[None, None], size, mode="bilinear", antialias=True, align_corners=False)
+        small = small[0, 0].clamp(0, 1)
+        middle = _mass(small) if self.by_mass else torch.tensor([(s - 1) / 2 for s in small.shape])
+        frame = torch.zeros(height, width)
+        y = round((height - 1) / 2 - float(middle[0]))
+        x = round((width - 1) / 2 - float(middle[1]))
+        y = min(max(y, 0), height - small.shape[0])
+        x = min(max(x, 0), width - small.shape[1])
+        frame[y : y + small.shape[0], x : x + small.shape[1]] = small
+        return frame
+
+    def _filled(self, picture: Tensor) -> tuple[Tensor, tuple[str, ...]]:
+        """The middle of the picture, its shorter side scaled to the frame."""
+        if picture.shape == self.shape:
+            return picture, ()
+        height, width = self.shape[1:]
+        scale = max(height / picture.shape[1], width / picture.shape[2])
+        size = [max(height, round(picture.shape[1] * scale)), max(width, round(picture.shape[2] * scale))]
+        small = F.interpolate(
+            picture[None].float(), size, mode="bilinear", antialias=True, align_corners=False
+        )[0]
+        top, left = (size[0] - height) // 2, (size[1] - width) // 2
+        crop = small[:, top : top + height, left : left + width]
+        note = f"{picture.shape[2]}×{picture.shape[1]} pixels scaled to {width}×{height}"
+        return crop.round().clamp(0, 255).to(torch.uint8), (note,)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a file."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Framing:
+        """What :meth:`to_json` gave."""
+        channels, height, width = values["shape"]
+        return cls((channels, height, width), values["ground"], values["extent"], values["by_mass"])
+
+
+def _ring(images: Tensor) -> Tensor:
+    """The outermost pixels of ``(N, H, W)`` images: ``(N, 2H + 2W − 4)``."""
+    sides = (images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1])
+    return torch.cat(sides, dim=1)
+
+
+def _box(ink: Tensor) -> tuple[int, int, int, int]:
+    """Top, bottom, left and right of a mask ``(H, W)``; bottom and right are one past the last."""
+    rows, columns = ink.any(1).nonzero(), ink.any(0).nonzero()
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+
+
+def _mass(ink: Tensor) -> Tensor:
+    """The centre of mass of ``(H, W)`` weights, as row and column."""
+    total = ink.sum()
+    rows = (ink.sum(1) * torch.arange(ink.shape[0])).sum() / total
+    columns = (ink.sum(0) * torch.arange(ink.shape[1])).sum() / total
+    return torch.stack((rows, columns))

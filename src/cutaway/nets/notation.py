@@ -1,0 +1,122 @@
+"""The notation: a net as text, a layer a line, read and written."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from cutaway.errors import nearest
+from cutaway.nets.arguments import Arguments, NotationError, Token
+from cutaway.nets.words import WORDS, Word
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
+
+MOST_CHARACTERS = 200_000
+MOST_LAYERS = 2_000
+"""Far above any net here; a file taken for a net by mistake is refused at once."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A named step of a net.
+
+    Args:
+        name: unique in the net.
+        word: what it does.
+        named: the person named it; otherwise the name is its word's stem and its count.
+        line: the line of the text that it stands in, from 1.
+    """
+
+    name: str
+    word: Word
+    named: bool = False
+    line: int = field(default=0, compare=False)
+
+    def text(self) -> str:
+        """The layer as a line of the notation."""
+        return f"{self.name}: {self.word.text()}" if self.named else self.word.text()
+
+
+@dataclass(frozen=True)
+class NetSpec:
+    """A net as described: its layers in order, without any input shape or weights."""
+
+    layers: tuple[Layer, ...]
+
+    def text(self) -> str:
+        """The notation, a layer a line; parsing it gives an equal net."""
+        return "\n".join(layer.text() for layer in self.layers)
+
+
+def parse_net(text: str) -> NetSpec:
+    """The net that a text describes.
+
+    Lines and ``|`` separate layers, ``#`` starts a comment, ``eyes: conv 20 5x5`` names a layer.
+
+    Raises:
+        NotationError: an unknown word, a missing or wrong argument, a name used twice, no layers
+            at all; the message has line, column and what was expected.
+    """
+    if len(text) > MOST_CHARACTERS:
+        raise NotationError(1, 1, f"a net of over {MOST_CHARACTERS:,} characters; is this a net?", text[:60])
+    layers: list[Layer] = []
+    counts: dict[str, int] = {}
+    names: dict[str, int] = {}
+    for number, source in enumerate(text.splitlines(), 1):
+        for tokens, end in _pieces(source):
+            layer = _layer(tokens, number, source, end, counts)
+            if layer.name in names:
+                raise NotationError(
+                    number,
+                    tokens[0].column,
+                    f'there is a layer "{layer.name}" already, in line {names[layer.name]}.',
+                    source,
+                )
+            names[layer.name] = number
+            layers.append(layer)
+            if len(layers) > MOST_LAYERS:
+                raise NotationError(number, 1, f"more than {MOST_LAYERS:,} layers; is this a net?", source)
+    if not layers:
+        raise NotationError(1, 1, "a net needs at least one layer, such as: dense 10", text[:60])
+    return NetSpec(tuple(layers))
+
+
+def _pieces(source: str) -> list[tuple[list[Token], int]]:
+    """The layers of one line, each as tokens, with the column behind its last one."""
+    code = source.split("#", 1)[0]
+    pieces = []
+    start = 0
+    for part in code.split("|"):
+        # "eyes:conv" is written by some without the blank.
+        found = re.finditer(r"[^\s:]+:?|:", part)
+        tokens = [Token(match[0], start + match.start() + 1) for match in found]
+        if tokens:
+            pieces.append((tokens, tokens[-1].column + len(tokens[-1].text)))
+        start += len(part) + 1
+    return pieces
+
+
+def _layer(tokens: list[Token], line: int, source: str, end: int, counts: dict[str, int]) -> Layer:
+    name = ""
+    if tokens[0].text.endswith(":"):
+        name = tokens[0].text[:-1]
+        if not _NAME.match(name):
+            raise NotationError(
+                line,
+                tokens[0].column,
+                f'"{name[:40]}" is no name: use letters, digits and _, a letter first.',
+                source,
+            )
+        tokens = tokens[1:]
+        if not tokens:
+            raise NotationError(line, end, f"expected a word after {name}:, such as conv or relu.", source)
+    head, rest = tokens[0], tokens[1:]
+    if head.text not in WORDS:
+        raise NotationError(
+            line, head.column, f'there is no word "{head.text[:40]}".{nearest(head.text, WORDS)}', source
+        )
+    arguments = Arguments(head.text, rest, line, source, end)
+    word = WORDS[head.text].parse(arguments)
+    arguments.finish()
+    counts[word.stem] = counts.get(word.stem, 0) + 1
+    return Layer(name or f"{word.stem}{counts[word.stem]}", word, bool(name), line)

@@ -1,0 +1,8 @@
+"""Everything that outlives a process: the ledger and the runs' folders."""
+
+from cutaway.store.ledger import EpochRow, Ledger, RunRow
+from cutaway.store.run import Run
+from cutaway.store.session import resume, train
+from cutaway.store.store import Store, default_folder
+
+__all__ = ["EpochRow", "Ledger", "Run", "RunRow", "Store", "default_folder", "resume", "train"]

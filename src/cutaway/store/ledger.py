@@ -1,0 +1,236 @@
+"""The ledger: a SQLite database with every run and what was measured in it."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cutaway.errors import StoreError
+from cutaway.training.score import Score
+
+WAIT_SECONDS = 30.0
+"""How long to wait for another process's transaction; an epoch's takes milliseconds."""
+
+# Each entry brings a ledger from the version of its place to the next; PRAGMA user_version counts.
+_MIGRATIONS = (
+    """
+    CREATE TABLE run (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        status TEXT NOT NULL,
+        reason TEXT NOT NULL DEFAULT '',
+        created REAL NOT NULL,
+        seconds REAL NOT NULL DEFAULT 0,
+        device TEXT NOT NULL DEFAULT '',
+        threads INTEGER NOT NULL DEFAULT 0,
+        versions TEXT NOT NULL,
+        experiment TEXT NOT NULL
+    );
+    CREATE TABLE epoch (
+        run TEXT NOT NULL REFERENCES run (id) ON DELETE CASCADE,
+        epoch INTEGER NOT NULL,
+        lr REAL NOT NULL,
+        seconds REAL NOT NULL,
+        images_per_second REAL NOT NULL,
+        best INTEGER NOT NULL,
+        PRIMARY KEY (run, epoch)
+    );
+    CREATE TABLE score (
+        run TEXT NOT NULL REFERENCES run (id) ON DELETE CASCADE,
+        epoch INTEGER NOT NULL,
+        split TEXT NOT NULL,
+        objective REAL NOT NULL,
+        top1_error REAL NOT NULL,
+        top5_error REAL NOT NULL,
+        images INTEGER NOT NULL,
+        PRIMARY KEY (run, epoch, split)
+    );
+    """,
+)
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run as the ledger knows it.
+
+    Args:
+        id: eight letters and digits.
+        name: the experiment's.
+        status: "running", "finished", "stopped", "diverged" or "failed".
+        reason: why it ended early.
+        created: seconds since 1970, UTC.
+        seconds: spent in epochs that are done.
+        device: "cpu" or "cuda:0".
+        threads: CPU threads.
+        versions: of Cutaway, PyTorch and Python.
+        experiment: as TOML.
+    """
+
+    id: str
+    name: str
+    status: str
+    reason: str
+    created: float
+    seconds: float
+    device: str
+    threads: int
+    versions: str
+    experiment: str
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """An epoch as the ledger knows it; the fields are those of ``EpochDone``."""
+
+    epoch: int
+    lr: float
+    seconds: float
+    images_per_second: float
+    best: bool
+    scores: Mapping[str, Score]
+
+
+class Ledger:
+    """The database in one store folder. Every method is one transaction.
+
+    Args:
+        path: the file; made when it is first written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def add_run(self, id: str, name: str, versions: str, experiment: str) -> None:  # noqa: A002
+        """Note a new run, with the status "running"."""
+        with self._writing() as database:
+            database.execute(
+                "INSERT INTO run (id, name, status, created, versions, experiment) VALUES (?, ?, 'running', ?, ?, ?)",
+                (id, name, time.time(), versions, experiment),
+            )
+
+    def set_machine(self, run: str, device: str, threads: int) -> None:
+        """Note what a run is trained on."""
+        with self._writing() as database:
+            database.execute("UPDATE run SET device = ?, threads = ? WHERE id = ?", (device, threads, run))
+
+    def set_status(self, run: str, status: str, reason: str = "") -> None:
+        """Note how a run stands."""
+        with self._writing() as database:
+            database.execute("UPDATE run SET status = ?, reason = ? WHERE id = ?", (status, reason, run))
+
+    def add_epoch(self, run: str, row: EpochRow) -> None:
+        """Note an epoch and all its scores; one that is done again after a kill replaces itself."""
+        with self._writing() as database:
+            database.execute(
+                "INSERT OR REPLACE INTO epoch VALUES (?, ?, ?, ?, ?, ?)",
+                (run, row.epoch, row.lr, row.seconds, row.images_per_second, row.best),
+            )
+            database.executemany(
+                "INSERT OR REPLACE INTO score VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (run, row.epoch, split, s.objective, s.top1_error, s.top5_error, s.images)
+                    for split, s in row.scores.items()
+                ],
+            )
+            database.execute(
+                "UPDATE run SET seconds = (SELECT sum(seconds) FROM epoch WHERE run = ?1) WHERE id = ?1", (run,)
+            )
+
+    def runs(self) -> list[RunRow]:
+        """All runs, the newest first."""
+        if not self.path.exists():
+            return []
+        columns = ", ".join(RunRow.__dataclass_fields__)
+        with self._reading() as database:
+            found = database.execute(f"SELECT {columns} FROM run ORDER BY created DESC, rowid DESC")  # noqa: S608
+            return [RunRow(*row) for row in found]
+
+    def epochs(self, run: str) -> list[EpochRow]:
+        """The epochs of a run, in order."""
+        with self._reading() as database:
+            scores: dict[int, dict[str, Score]] = {}
+            for epoch, split, *values in database.execute(
+                "SELECT epoch, split, objective, top1_error, top5_error, images FROM score WHERE run = ? "
+                "ORDER BY epoch, rowid",
+                (run,),
+            ):
+                scores.setdefault(epoch, {})[split] = Score(*values)
+            found = database.execute(
+                "SELECT epoch, lr, seconds, images_per_second, best FROM epoch WHERE run = ? ORDER BY epoch", (run,)
+            )
+            return [EpochRow(e, lr, s, i, bool(b), scores.get(e, {})) for e, lr, s, i, b in found]
+
+    def remove_run(self, run: str) -> None:
+        """Forget a run and all that was measured in it."""
+        with self._writing() as database:
+            database.execute("DELETE FROM run WHERE id = ?", (run,))
+
+    def check(self) -> str:
+        """What SQLite finds of the file: "ok", or what is wrong."""
+        with self._reading() as database:
+            return str(database.execute("PRAGMA integrity_check").fetchone()[0])
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """A connection inside a transaction that is committed at the end, or not at all."""
+        with self._connected() as database:
+            database.execute("BEGIN IMMEDIATE")
+            _migrate(database, self.path)
+            yield database
+            database.execute("COMMIT")
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection inside one consistent view; it does not wait for a writer."""
+        with self._connected() as database:
+            if _version(database) != len(_MIGRATIONS):
+                database.execute("BEGIN IMMEDIATE")
+                _migrate(database, self.path)
+                database.execute("COMMIT")
+            database.execute("BEGIN")
+            yield database
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        try:
+            database = sqlite3.connect(self.path, timeout=WAIT_SECONDS, isolation_level=None)
+            try:
+                database.execute("PRAGMA journal_mode = WAL")
+                database.execute("PRAGMA synchronous = FULL")
+                database.execute("PRAGMA foreign_keys = ON")
+                yield database
+            finally:
+                database.close()
+        except sqlite3.DatabaseError as error:
+            raise StoreError(_explain(self.path, error)) from None
+
+
+def _version(database: sqlite3.Connection) -> int:
+    return int(database.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _migrate(database: sqlite3.Connection, path: Path) -> None:
+    version = _version(database)
+    if version > len(_MIGRATIONS):
+        raise StoreError(f"{path} was written by a newer Cutaway. Update this one, or choose another --store.")
+    for step in _MIGRATIONS[version:]:
+        # executescript() would commit first: the statements are run one by one instead.
+        for statement in step.split(";"):
+            database.execute(statement)
+    if version < len(_MIGRATIONS):
+        database.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+
+
+def _explain(path: Path, error: sqlite3.DatabaseError) -> str:
+    told = str(error)
+    if "locked" in told or "busy" in told:
+        return f"{path} is held by another process. Wait for it or stop it, then try again."
+    if "full" in told:
+        return f"The disk of {path} is full. What was there is kept: free some space, try again."
+    if "unable to open" in told or "readonly" in told:
+        return f"{path} can't be opened for writing. Choose another store with --store DIR."
+    return f"{path} is damaged ({told}). Move it aside; the runs' own folders are complete without it."

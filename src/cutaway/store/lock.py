@@ -1,0 +1,47 @@
+"""One process at a time may train a run."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cutaway.errors import StoreError
+from cutaway.store.files import store_error
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Inside, this process alone holds the run in ``folder``; a killed process lets go of it.
+
+    Raises:
+        StoreError: another process trains it, or the folder can't be written.
+    """
+    try:
+        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise store_error(folder / "lock", error) from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.read(handle, 32).decode("ascii", "replace") or "unknown"
+            raise StoreError(
+                f"The run {folder.name} is held by another process (pid {holder}). Wait for it or stop it."
+            ) from None
+        os.ftruncate(handle, 0)
+        os.write(handle, str(os.getpid()).encode("ascii"))
+        yield
+    finally:
+        os.close(handle)
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process holds the run in ``folder`` now."""
+    try:
+        with locked(folder):
+            return False
+    except StoreError:
+        return (folder / "lock").exists()

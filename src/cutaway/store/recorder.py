@@ -1,0 +1,68 @@
+"""The listener that writes a training down."""
+
+from __future__ import annotations
+
+from cutaway.store.ledger import EpochRow
+from cutaway.store.run import Run
+from cutaway.store.saved import Card, save_weights
+from cutaway.training import (
+    CheckpointDue,
+    Diverged,
+    EpochDone,
+    Event,
+    Finished,
+    Started,
+    Stopped,
+    Task,
+    weights_only,
+)
+
+
+class Recorder:
+    """Writes events into the ledger and the run's folder.
+
+    An epoch reaches the ledger before its checkpoint reaches the disk. A process killed between
+    the two does the epoch again, with the same result, and its rows replace themselves; the other
+    way round they would be missing.
+
+    Args:
+        run: where to write.
+        task: what is trained.
+    """
+
+    def __init__(self, run: Run, task: Task) -> None:
+        self.run = run
+        self.task = task
+        self.end: Finished | Stopped | Diverged | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Write one event."""
+        ledger, run = self.run.ledger, self.run.id
+        match event:
+            case Started():
+                ledger.set_machine(run, event.device, event.threads)
+                ledger.set_status(run, "running")
+            case EpochDone():
+                row = EpochRow(
+                    event.epoch, event.lr, event.seconds, event.images_per_second, event.best, event.scores
+                )
+                ledger.add_epoch(run, row)
+            case CheckpointDue():
+                self._save(event)
+            case Finished():
+                self.end = event
+                ledger.set_status(run, "finished")
+            case Stopped():
+                self.end = event
+                ledger.set_status(run, "stopped", f"stopped in epoch {event.epoch}, step {event.step}")
+            case Diverged():
+                self.end = event
+                place = f"epoch {event.epoch}, step {event.step}"
+                ledger.set_status(run, "diverged", f"{place}: {event.reason}")
+
+    def _save(self, event: CheckpointDue) -> None:
+        card = Card.of(self.run.id, self.task, event.checkpoint.position)
+        tensors = event.checkpoint.tensors
+        if event.best:
+            save_weights(self.run.folder / "best.safetensors", weights_only(tensors), card)
+        save_weights(self.run.folder / "last.safetensors", tensors, card)

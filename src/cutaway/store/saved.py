@@ -1,0 +1,109 @@
+"""Checkpoints on disk: safetensors with all that is needed to apply or continue them."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from cutaway import __version__
+from cutaway.data import Framing, Preprocess
+from cutaway.errors import StoreError
+from cutaway.store.files import write_file
+from cutaway.training import Checkpoint, Position, Task
+
+_KEY = "cutaway"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a file of weights says of itself.
+
+    Args:
+        run: the run's id.
+        net: in the notation.
+        input_shape: ``(C, H, W)``.
+        classes: their names.
+        preprocess: from pixels to inputs.
+        framing: how the training images stand in their frame.
+        position: where the training stood.
+        version: the Cutaway that wrote it.
+    """
+
+    run: str
+    net: str
+    input_shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    preprocess: Preprocess
+    framing: Framing
+    position: Position
+    version: str = __version__
+
+    @classmethod
+    def of(cls, run: str, task: Task, position: Position) -> Card:
+        """The card of a run's weights at a position."""
+        return cls(
+            run,
+            task.experiment.net,
+            task.images.shape,
+            task.images.classes,
+            task.preprocess,
+            task.framing,
+            position,
+        )
+
+    def to_json(self) -> str:
+        """For the header of the file, and for the copy beside it that a person reads."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Card:
+        """What :meth:`to_json` gave."""
+        values: dict[str, Any] = json.loads(text)
+        channels, height, width = values["input_shape"]
+        return cls(
+            values["run"],
+            values["net"],
+            (channels, height, width),
+            tuple(values["classes"]),
+            Preprocess.from_json(values["preprocess"]),
+            Framing.from_json(values["framing"]),
+            Position(**values["position"]),
+            values["version"],
+        )
+
+
+def save_weights(path: Path, tensors: Mapping[str, Tensor], card: Card) -> None:
+    """Write ``NAME.safetensors`` with its card inside, so that the two never disagree.
+
+    ``NAME.json`` beside it is a copy of the card for people; nothing reads it.
+
+    Raises:
+        StoreError: the disk is full, or the folder can't be written.
+    """
+    text = card.to_json()
+    write_file(path, save(dict(tensors), metadata={_KEY: text}))
+    write_file(path.with_suffix(".json"), (text + "\n").encode())
+
+
+def load_weights_file(path: Path) -> tuple[Checkpoint, Card]:
+    """The tensors of a file, and its card.
+
+    Raises:
+        StoreError: it can't be read, is cut off or damaged, or was not written by Cutaway.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+        card = Card.from_json(metadata[_KEY])
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, struct.error) as error:
+        raise StoreError(f"{path} can't be read as a checkpoint ({error}).") from None
+    return Checkpoint(tensors, card.position), card

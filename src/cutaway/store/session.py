@@ -1,0 +1,111 @@
+"""Training that is recorded: begun, continued, and ended in one way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cutaway.config import Experiment, load_experiment
+from cutaway.errors import ConfigError, DivergedError, InterruptedRunError
+from cutaway.store.files import remove_leftovers
+from cutaway.store.lock import locked
+from cutaway.store.recorder import Recorder
+from cutaway.store.run import Run
+from cutaway.store.store import Store
+from cutaway.training import Checkpoint, Diverged, Observer, Stopped, Task, prepare, stop_on_signals
+from cutaway.training import train as train_task
+
+Announce = Callable[[Run, Task], None]
+"""Called when the run has its id and the training is about to begin."""
+
+
+def train(
+    experiment: str | Path | Experiment,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    store: Store | None = None,
+    observers: Sequence[Observer] = (),
+    announce: Announce = lambda run, task: None,
+) -> Run:
+    """Train an experiment and record it.
+
+    Args:
+        experiment: a TOML file, the name of a built-in experiment, or an ``Experiment``.
+        overrides: fields to replace, nested: ``{"train": {"lr": 0.05}}``.
+        store: where the run is kept; ``CUTAWAY_STORE`` or ``./runs`` when not given.
+        observers: called with every event after it was recorded.
+        announce: called once, before the first event.
+
+    Returns:
+        the finished run.
+
+    Raises:
+        ConfigError, NotFoundError, DataError: the experiment or its data is wrong; no run is made.
+        StoreError: the store can't be written; the last checkpoint is kept.
+        DivergedError: a value was not finite; the message names the layer and what to try.
+        InterruptedRunError: Ctrl-C or SIGTERM; the message has the line that continues the run.
+    """
+    task = prepare(load_experiment(experiment, overrides))
+    run = (store or Store()).create(task)
+    return _record(run, task, None, observers, announce)
+
+
+def resume(
+    run: Run, *, observers: Sequence[Observer] = (), announce: Announce = lambda run, task: None
+) -> Run:
+    """Continue a run from its last checkpoint, to the weights that it would have had anyway.
+
+    Raises:
+        ConfigError: the run is finished or has diverged: there is nothing to continue.
+        StoreError: another process trains it, or the checkpoint is damaged.
+        and what :func:`train` raises.
+    """
+    if run.status == "finished":
+        raise ConfigError(f"The run {run.id} is finished. See: cutaway runs show {run.id}")
+    if run.status == "diverged":
+        raise ConfigError(
+            f"The run {run.id} has diverged and would again ({run.row.reason}). Train with a lower --train.lr."
+        )
+    experiment = run.experiment
+    if run.row.threads:
+        # Sums over another number of threads differ in their last bits.
+        recipe = experiment.train.model_copy(update={"threads": run.row.threads})
+        experiment = experiment.model_copy(update={"train": recipe})
+    task = prepare(experiment)
+    has_weights = (run.folder / "last.safetensors").is_file()
+    return _record(run, task, run.load("last")[0] if has_weights else None, observers, announce)
+
+
+def _record(
+    run: Run, task: Task, checkpoint: Checkpoint | None, observers: Sequence[Observer], announce: Announce
+) -> Run:
+    recorder = Recorder(run, task)
+    with locked(run.folder), stop_on_signals() as stop:
+        remove_leftovers(run.folder)
+        announce(run, task)
+        try:
+            train_task(task, [recorder, *observers], stop, checkpoint)
+        except BaseException as error:
+            _note_failure(run, error)
+            raise
+    if isinstance(recorder.end, Diverged):
+        kept = f" The last good weights are kept in run {run.id}." if run.epochs() else ""
+        raise DivergedError(
+            f"Training diverged in epoch {recorder.end.epoch}, step {recorder.end.step}: "
+            f"{recorder.end.reason}.{kept}"
+        )
+    if isinstance(recorder.end, Stopped):
+        raise InterruptedRunError(
+            f"Stopped in epoch {recorder.end.epoch}, after step {recorder.end.step}. "
+            f"Continue with: cutaway resume {run.id}"
+        )
+    return run
+
+
+def _note_failure(run: Run, error: BaseException) -> None:
+    """Write down why a training broke off, if the store can be written at all."""
+    try:
+        run.ledger.set_status(run.id, "failed", str(error) or type(error).__name__)
+    except Exception as second:  # noqa: BLE001  the first error is the one to tell
+        error.add_note(f"It could not be noted in the ledger either: {second}")

@@ -1,0 +1,41 @@
+"""Training: the loop, what moves the weights, and what is told on the way."""
+
+from cutaway.training.checkpoint import Checkpoint, Position, load_weights, weights_only
+from cutaway.training.events import (
+    CheckpointDue,
+    Diverged,
+    EpochDone,
+    Event,
+    Finished,
+    Observer,
+    Started,
+    StepDone,
+    Stopped,
+)
+from cutaway.training.loop import train
+from cutaway.training.score import Score, evaluate
+from cutaway.training.stop import Stop, stop_on_signals
+from cutaway.training.task import Task, prepare
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointDue",
+    "Diverged",
+    "EpochDone",
+    "Event",
+    "Finished",
+    "Observer",
+    "Position",
+    "Score",
+    "Started",
+    "StepDone",
+    "Stop",
+    "Stopped",
+    "Task",
+    "evaluate",
+    "load_weights",
+    "prepare",
+    "stop_on_signals",
+    "train",
+    "weights_only",
+]

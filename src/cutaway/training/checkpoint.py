@@ -1,0 +1,108 @@
+"""A moment of a training, complete enough to continue from to bit-identical weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from cutaway.errors import StoreError
+
+_MODEL, _OPTIMISER = "model.", "optimiser."
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a training stands.
+
+    No generator's state belongs to it: all randomness follows from the seed and this place.
+
+    Args:
+        epoch: epochs that are done and scored.
+        step: steps of the next epoch that are done.
+        best_epoch: the best on the validation split so far; −1 before the first.
+        best_error: its top-1 error, 0 to 1.
+        best_objective: its objective, in nats.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    best_epoch: int = -1
+    best_error: float = 1.0
+    best_objective: float = 0.0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights, optimiser, the sums of the epoch under way, and the place.
+
+    Args:
+        tensors: by name: ``model.conv1.weight``, ``optimiser.0.momentum_buffer``, ``tally``.
+        position: the place.
+    """
+
+    tensors: Mapping[str, Tensor]
+    position: Position
+
+
+def collect(net: nn.Module, optimiser: Optimizer, tally: Tensor) -> dict[str, Tensor]:
+    """The tensors of a checkpoint, copied to the CPU."""
+    tensors = {_MODEL + name: value for name, value in net.state_dict().items()}
+    for number, parameter in enumerate(_parameters(optimiser)):
+        for key, value in optimiser.state.get(parameter, {}).items():
+            if isinstance(value, Tensor):
+                tensors[f"{_OPTIMISER}{number}.{key}"] = value
+    tensors["tally"] = tally
+    return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()}
+
+
+def restore(tensors: Mapping[str, Tensor], net: nn.Module, optimiser: Optimizer) -> Tensor:
+    """Put a checkpoint's tensors back; returns the tally's sums.
+
+    Raises:
+        StoreError: they are another net's.
+    """
+    load_weights(tensors, net)
+    parameters = _parameters(optimiser)
+    for name, value in tensors.items():
+        if name.startswith(_OPTIMISER):
+            number, key = name.removeprefix(_OPTIMISER).split(".", 1)
+            parameter = parameters[int(number)]
+            # The step counters of Adam stay where the optimiser makes them.
+            like = parameter if value.dim() else value
+            restored = value.to(like.device)
+            if value.dim() == 4:
+                restored = restored.contiguous(memory_format=_layout(parameter))
+            optimiser.state[parameter][key] = restored
+    return tensors["tally"]
+
+
+def load_weights(tensors: Mapping[str, Tensor], net: nn.Module) -> None:
+    """Put the weights of a checkpoint into a net.
+
+    Raises:
+        StoreError: they are another net's.
+    """
+    weights = {n.removeprefix(_MODEL): t for n, t in tensors.items() if n.startswith(_MODEL)}
+    own = net.state_dict()
+    if {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in weights.items()}:
+        odd = sorted(set(own) ^ set(weights)) or [n for n in own if own[n].shape != weights[n].shape]
+        raise StoreError(f"The checkpoint is of another net: {odd[0]} does not fit. Train it again.")
+    net.load_state_dict(weights)
+
+
+def weights_only(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The part that is needed to apply the net, not to train it on."""
+    return {name: value for name, value in tensors.items() if name.startswith(_MODEL)}
+
+
+def _parameters(optimiser: Optimizer) -> list[Tensor]:
+    return [parameter for group in optimiser.param_groups for parameter in group["params"]]
+
+
+def _layout(parameter: Tensor) -> torch.memory_format:
+    last = parameter.is_contiguous(memory_format=torch.channels_last) and not parameter.is_contiguous()
+    return torch.channels_last if last else torch.contiguous_format

@@ -1,0 +1,46 @@
+"""Where a training runs, and on how many threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from cutaway.errors import ConfigError
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; auto takes a GPU if there is one.
+
+    Raises:
+        ConfigError: this machine has no such GPU.
+    """
+    count = torch.cuda.device_count()
+    if name == "auto":
+        return torch.device("cuda" if count else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise ConfigError(f"train.device is {name}, but PyTorch sees {count} GPUs here. Use auto or cpu.")
+    return device
+
+
+def available_threads() -> int:
+    """The cores that this process may use, which in a container can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def threads(count: int) -> Iterator[int]:
+    """Inside, PyTorch computes on ``count`` threads (0: one a core); behind, on as many as before.
+
+    Yields:
+        the number of threads.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or available_threads())
+    try:
+        yield torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)

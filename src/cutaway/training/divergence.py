@@ -1,0 +1,63 @@
+"""Where a training went wrong: the first layer with a value that is not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from cutaway.nets.builder import Net
+
+
+def is_finite(objective: Tensor, gradients: list[Tensor]) -> Tensor:
+    """Whether the objective and all gradients are finite: a bool on their device.
+
+    The largest magnitude is taken, not the sum of squares, which overflows for finite values.
+    """
+    largest = torch.stack(torch._foreach_norm(gradients, float("inf")))  # type: ignore[attr-defined]
+    return torch.isfinite(largest.amax() + objective.detach())
+
+
+def find_cause(net: Net, inputs: Tensor, objective: Callable[[Tensor], Tensor]) -> str:
+    """What is not finite first, in the order of computing: forward, then backward.
+
+    Args:
+        net: with the weights that the step began with.
+        inputs: the step's batch, preprocessed, ``(N, C, H, W)``.
+        objective: from logits to the mean objective.
+
+    Returns:
+        the subject of a sentence, such as "the output of conv3".
+    """
+    if not inputs.isfinite().all():
+        return "the input"
+    for name, parameter in net.named_parameters():
+        if not parameter.isfinite().all():
+            return f"the {name.rsplit('.', 1)[1]} of {name.rsplit('.', 1)[0]}, after the step before,"
+    net.zero_grad()
+    outputs: dict[str, Tensor] = {}
+    value = inputs
+    for name, module in net.named_children():
+        value = module(value)
+        if not value.isfinite().all():
+            return f"the output of {name}"
+        if value.requires_grad:
+            value.retain_grad()
+            outputs[name] = value
+    total = objective(value)
+    if not total.isfinite():
+        return "the objective"
+    total.backward()  # type: ignore[no-untyped-call]
+    return _first_gradient(net, outputs)
+
+
+def _first_gradient(net: nn.Module, outputs: dict[str, Tensor]) -> str:
+    for name in reversed(outputs):
+        gradient = outputs[name].grad
+        if gradient is not None and not gradient.isfinite().all():
+            return f"the gradient at the output of {name}"
+        for kind, parameter in net.get_submodule(name).named_parameters():
+            if parameter.grad is not None and not parameter.grad.isfinite().all():
+                return f"the gradient of the {kind} of {name}"
+    return "the gradient"

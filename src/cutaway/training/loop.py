@@ -1,0 +1,260 @@
+"""The loop: batches in, weights moved, events out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from cutaway.config import derive
+from cutaway.data import Split
+from cutaway.nets.builder import Net, channels_last
+from cutaway.nets.order import faster_order, run
+from cutaway.nets.randomness import seeded
+from cutaway.training import events
+from cutaway.training.allocator import kept_memory
+from cutaway.training.checkpoint import Checkpoint, Position, collect, restore
+from cutaway.training.device import choose_device, threads
+from cutaway.training.divergence import find_cause, is_finite
+from cutaway.training.optimiser import learning_rate, make_optimiser
+from cutaway.training.score import Score, Tally, evaluate
+from cutaway.training.task import Task
+
+CUDA_CHECK_STEPS = 16
+"""On a GPU the loop looks for values that are not finite this often: each look waits for the device."""
+
+
+def train(
+    task: Task,
+    observers: Sequence[events.Observer] = (),
+    stop: Callable[[], bool] = lambda: False,
+    checkpoint: Checkpoint | None = None,
+) -> Net:
+    """Train a task's net and tell the observers.
+
+    The same task gives the same weights, bit for bit, whether or not it was stopped and continued
+    from a checkpoint on the way, on the same device, thread count and version of PyTorch. The
+    global random state, thread count and memory settings are as before afterwards.
+
+    Args:
+        task: what to train on what.
+        observers: called with every event, in order.
+        stop: asked at every step.
+        checkpoint: where to continue.
+
+    Returns:
+        the net with its last weights, in evaluation mode.
+
+    Raises:
+        ConfigError: the device is not there.
+        StoreError: the checkpoint is another net's.
+    """
+    recipe = task.experiment.train
+    device = choose_device(recipe.device)
+    with threads(recipe.threads), kept_memory(), seeded(0):
+        training = _Training(task, device, observers, stop)
+        if checkpoint:
+            training.restore(checkpoint)
+        training.run()
+    return training.net
+
+
+class _Training:
+    """One training under way: the net, the optimiser, and where it stands."""
+
+    def __init__(
+        self,
+        task: Task,
+        device: torch.device,
+        observers: Sequence[events.Observer],
+        stop: Callable[[], bool],
+    ) -> None:
+        self.task = task
+        self.recipe = task.experiment.train
+        self.device = device
+        self.observers = observers
+        self.stop = stop
+        self.net = task.build().to(device)
+        channels_last(self.net)
+        self.modules = faster_order(self.net)
+        self.optimiser = make_optimiser(self.net, self.recipe)
+        self.parameters = [p for g in self.optimiser.param_groups for p in g["params"]]
+        self.splits = {
+            name: Split(split.pixels.to(device), split.labels.to(device), split.index)
+            for name, split in task.images.splits.items()
+        }
+        self.batches = batch_bounds(len(self.splits["train"]), self.recipe.batch)
+        self.position = Position()
+        self.tally = Tally(device)
+        self.lr = 0.0
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue from a checkpoint."""
+        self.tally.sums = restore(checkpoint.tensors, self.net, self.optimiser).to(self.device)
+        self.position = checkpoint.position
+
+    def run(self) -> None:
+        """Train what is left, then tell how it ended."""
+        self.tell(
+            events.Started(
+                str(self.device),
+                torch.get_num_threads(),
+                self.position.epoch,
+                self.recipe.epochs,
+                len(self.batches),
+                len(self.splits["train"]),
+            )
+        )
+        if self.recipe.epochs == 0 and self.position.best_epoch < 0:
+            self.score(0, time.perf_counter())
+        while self.position.epoch < self.recipe.epochs:
+            start = time.perf_counter()
+            if not self.steps() or not self.score(self.position.epoch + 1, start):
+                self.net.eval()
+                return
+        self.net.eval()
+        self.tell(events.Finished())
+
+    def steps(self) -> bool:
+        """The steps of an epoch that are left; false when it did not get to its end."""
+        epoch, first = self.position.epoch, self.position.step
+        generator = torch.Generator().manual_seed(derive(self.task.experiment.seed, "order", epoch))
+        train = self.splits["train"]
+        order = torch.randperm(len(train), generator=generator).to(self.device)
+        self.net.train()
+        for number in range(first, len(self.batches)):
+            if self.stop():
+                self.pause(number)
+                return False
+            begin, end = self.batches[number]
+            chosen = order[begin:end]
+            if not self.step(train.pixels[chosen], train.labels[chosen], number):
+                return False
+            self.tell(events.StepDone(epoch + 1, number + 1, end - begin))
+        self.position = replace(self.position, step=len(self.batches))
+        return True
+
+    def step(self, pixels: Tensor, labels: Tensor, number: int) -> bool:
+        """One step on a batch: ``(N, C, H, W)`` uint8, ``(N,)`` int64; false when it diverged."""
+        done = self.position.epoch * len(self.batches) + number
+        torch.manual_seed(derive(self.task.experiment.seed, "step", done))
+        self.lr = learning_rate(self.recipe, done, len(self.batches))
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.lr
+        inputs = self.task.preprocess(pixels)
+        self.optimiser.zero_grad()
+        logits = run(self.modules, inputs).float()
+        plain, objective = objectives(logits, labels, self.recipe.label_smoothing)
+        objective.backward()  # type: ignore[no-untyped-call]
+        if self.device.type == "cpu" or number % CUDA_CHECK_STEPS == 0:
+            gradients = [p.grad for p in self.parameters if p.grad is not None]
+            if not is_finite(objective, gradients):
+                self.diverge(pixels, labels, number)
+                return False
+        self.optimiser.step()
+        self.tally.add(plain.detach(), logits.detach(), labels)
+        return True
+
+    def score(self, epoch: int, start: float) -> bool:
+        """Score an epoch on all splits and offer its checkpoint; false when stopped before the end."""
+        self.net.eval()
+        scores: dict[str, Score] = {}
+        learnt = self.tally.score()
+        if learnt:
+            scores["train"] = learnt
+        for name in ("validation", "test"):
+            if name in self.splits:
+                found = evaluate(self.forward, self.task.preprocess, self.splits[name], self.stop)
+                if found is None:
+                    self.pause(self.position.step)
+                    return False
+                scores[name] = found
+        if any(not _finite(score) for score in scores.values()):
+            train = self.splits["train"]
+            self.diverge(train.pixels[:CHECKED], train.labels[:CHECKED], len(self.batches) - 1)
+            return False
+        best = self.take_best(epoch, scores)
+        seconds = time.perf_counter() - start
+        images = learnt.images if learnt else 0
+        self.position = replace(self.position, epoch=epoch, step=0)
+        self.tally = Tally(self.device)
+        self.tell(events.EpochDone(epoch, scores, self.lr, seconds, images / seconds, best))
+        self.tell(events.CheckpointDue(self.checkpoint(), best))
+        return True
+
+    def take_best(self, epoch: int, scores: dict[str, Score]) -> bool:
+        """Whether this epoch is the best so far: by validation error, then by its objective.
+
+        With no validation split the last epoch counts as the best; the test split never chooses.
+        """
+        judge = scores.get("validation")
+        error, objective = (judge.top1_error, judge.objective) if judge else (0.0, 0.0)
+        now = self.position
+        if judge and now.best_epoch >= 0 and (error, objective) >= (now.best_error, now.best_objective):
+            return False
+        self.position = replace(now, best_epoch=epoch, best_error=error, best_objective=objective)
+        return True
+
+    def pause(self, step: int) -> None:
+        """Offer a checkpoint of this very step."""
+        self.position = replace(self.position, step=step)
+        self.tell(events.CheckpointDue(self.checkpoint(), best=False))
+        self.tell(events.Stopped(self.position.epoch + 1, step))
+
+    def diverge(self, pixels: Tensor, labels: Tensor, number: int) -> None:
+        """Find the cause, with the same dropout as in the step, and tell it."""
+        done = self.position.epoch * len(self.batches) + number
+        torch.manual_seed(derive(self.task.experiment.seed, "step", done))
+        cause = find_cause(
+            self.net,
+            self.task.preprocess(pixels),
+            lambda logits: objectives(logits, labels, self.recipe.label_smoothing)[1],
+        )
+        reason = f"{cause} is not finite. The learning rate was {self.lr:.4g}: try --train.lr {self.lr / 10:.2g}"
+        self.tell(events.Diverged(self.position.epoch + 1, number + 1, reason))
+
+    def checkpoint(self) -> Checkpoint:
+        return Checkpoint(collect(self.net, self.optimiser, self.tally.sums), self.position)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return run(self.modules, inputs)
+
+    def tell(self, event: events.Event) -> None:
+        for observer in self.observers:
+            observer(event)
+
+
+CHECKED = 500
+"""Training images that the cause of divergence is looked for on, where no step's batch is at hand."""
+
+
+def batch_bounds(images: int, batch: int) -> list[tuple[int, int]]:
+    """Where each batch of an epoch begins and ends.
+
+    The last one has what is left. A single image left over joins the batch before it: batch norm
+    knows no deviation of one value.
+    """
+    starts = list(range(0, images, batch))
+    if len(starts) > 1 and images - starts[-1] == 1:
+        starts.pop()
+    return list(zip(starts, [*starts[1:], images], strict=True))
+
+
+def objectives(logits: Tensor, labels: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of each image, ``(N,)``, and the smoothed mean that training descends.
+
+    With smoothing ε over K classes: mean over images of (1 − ε) · (−log p_label) + ε · mean over
+    classes of (−log p). Szegedy et al., "Rethinking the Inception Architecture", 2016.
+    """
+    log_p = torch.log_softmax(logits, 1)
+    plain = -log_p.gather(1, labels[:, None])[:, 0]
+    if not smoothing:
+        return plain, plain.mean()
+    return plain, (1 - smoothing) * plain.mean() - smoothing * log_p.mean()
+
+
+def _finite(score: Score) -> bool:
+    return abs(score.objective) < float("inf")

@@ -1,0 +1,70 @@
+"""An experiment made ready: its images, its preprocessing and its net, all checked together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cutaway.config import Experiment, derive
+from cutaway.data import Framing, Images, Preprocess, load_images
+from cutaway.errors import ConfigError
+from cutaway.nets import Plan, describe, find_net, plan
+from cutaway.nets.builder import Net, build
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a training needs.
+
+    Args:
+        experiment: complete, its net written out in the notation.
+        images: the splits "train", "test" and, if asked for, "validation".
+        preprocess: fitted to the training split.
+        framing: how the training images stand in their frame.
+        plan: the net on these images.
+    """
+
+    experiment: Experiment
+    images: Images
+    preprocess: Preprocess
+    framing: Framing
+    plan: Plan
+
+    def build(self) -> Net:
+        """The net with its first, random weights."""
+        return build(self.plan, derive(self.experiment.seed, "weights"))
+
+
+def prepare(experiment: Experiment) -> Task:
+    """Load the data, plan the net on it, and check that they fit.
+
+    Raises:
+        ConfigError: the net can't work on such images, or has another number of outputs than
+            there are classes.
+        NotFoundError: there is no such net, source, folder or file.
+        DataError: a file is damaged or does not fit the others.
+    """
+    spec = find_net(experiment.net)
+    images = load_images(experiment.data)
+    planned = plan(spec, images.shape)
+    _check_outputs(planned, len(images.classes))
+    train = images.splits["train"]
+    return Task(
+        experiment.model_copy(update={"net": spec.text()}),
+        images,
+        Preprocess.fit(experiment.data.preprocess, train),
+        Framing.fit(train),
+        planned,
+    )
+
+
+def _check_outputs(planned: Plan, classes: int) -> None:
+    if planned.output_shape == (classes,):
+        return
+    last = planned.rows[-1]
+    mend = f"End the net with: dense {classes}"
+    if len(planned.output_shape) == 3:
+        mend = f"End the net with: flatten | dense {classes}"
+    raise ConfigError(
+        f"line {last.layer.line}: {last.name} gives {describe(planned.output_shape)}, "
+        f"but there are {classes} classes. {mend}."
+    )
