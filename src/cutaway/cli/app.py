@@ -1,0 +1,79 @@
+"""The command line: parse, call, print. Nothing here imports torch before a command needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from cutaway import __version__
+from cutaway.errors import ConfigError, CutawayError
+
+app = App(
+    name="cutaway",
+    help="Train convolutional image classifiers and see what every layer sees, learns and is worth.",
+    version=__version__,
+    help_format="plaintext",
+    result_action="return_value",
+)
+
+_COMMANDS = {
+    "demo": ("demo:demo", "Train on the embedded MNIST, look inside, write a report."),
+    "train": ("train:train", "Train an experiment and record the run."),
+    "resume": ("train:resume", "Continue a run that was stopped or killed."),
+    "evaluate": ("evaluate:evaluate", "Score a run on a split."),
+    "predict": ("predict:predict", "Classify image files."),
+    "look": ("look:app", "Look inside a run: feature maps, kernels."),
+    "report": ("report:report", "Write a run's report: one HTML file."),
+    "runs": ("runs:app", "List, show and remove runs."),
+    "nets": ("nets:app", "List and show the nets of the zoo."),
+    "plan": ("plan:plan", "Shapes, parameters and multiply-adds of every layer, without building anything."),
+    "data": ("data:app", "List sources of images, show what is in one."),
+    "doctor": ("doctor:doctor", "Versions, device, threads, health of the store."),
+}
+for _name, (_target, _help) in _COMMANDS.items():
+    app.command(f"cutaway.cli.{_target}", name=_name, help=_help)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; the console script exits with what this returns.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage or config, 3 not found, 4 a check did not hold,
+    130 interrupted.
+    """
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in tokens
+    tokens = [token for token in tokens if token != "--debug"]
+    try:
+        result = app(tokens, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        if debug:
+            raise
+        return _fail(f"{_first_line(error)} See: cutaway {_command(tokens)}--help", ConfigError.exit_code)
+    except CutawayError as error:
+        if debug:
+            raise
+        return _fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough. Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return _fail("Interrupted.", 130)
+    return result if isinstance(result, int) else 0
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"cutaway: {message}\n")
+    return code
+
+
+def _first_line(error: CycloptsError) -> str:
+    text = " ".join(str(error).split())
+    return text if text.endswith(".") else f"{text}."
+
+
+def _command(tokens: Sequence[str]) -> str:
+    return f"{tokens[0]} " if tokens and tokens[0] in _COMMANDS else ""

@@ -1,0 +1,70 @@
+"""``cutaway nets list | show``."""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+from cutaway.cli.console import Json, say, say_json, say_table
+from cutaway.cli.plan import plan_facts, tell_plan
+
+app = App(name="nets", help="List and show the nets of the zoo.")
+
+
+@app.command(name="list")
+def list_nets(*, json: Json = False) -> None:
+    """The zoo: each net with its input, its parameters and where it is from.
+
+    Parameters
+    ----------
+    json
+        print one JSON object instead of text
+    """
+    from cutaway.nets import ZOO, find_net, plan
+
+    facts = []
+    for name in ZOO:
+        entry = ZOO[name]
+        planned = plan(find_net(name), entry.input_shape)
+        facts.append(
+            {
+                "name": name,
+                "input": list(entry.input_shape),
+                "layers": len(planned.rows),
+                "parameters": planned.parameters,
+                "multiply_adds": planned.multiply_adds,
+                "summary": entry.summary,
+                "source": entry.source,
+            }
+        )
+    if json:
+        say_json({"nets": facts})
+        return
+    rows = [
+        [str(f["name"]), "×".join(map(str, f["input"])), f"{f['parameters']:,}", str(f["summary"])]  # type: ignore[arg-type]
+        for f in facts
+    ]
+    say_table(["net", "input", "parameters>", "what it is"], rows)
+
+
+@app.command
+def show(net: str, /, *, json: Json = False) -> None:
+    """One net: its notation, its source, its layers.
+
+    Parameters
+    ----------
+    net
+        a name of the zoo
+    json
+        print one JSON object instead of text
+    """
+    from cutaway.nets import ZOO, find_net, plan
+
+    entry = ZOO[net]
+    spec = find_net(net)
+    planned = plan(spec, entry.input_shape)
+    if json:
+        facts = {"name": net, "summary": entry.summary, "source": entry.source, "notation": spec.text()}
+        say_json(facts | plan_facts(planned))
+        return
+    say(f"{net}: {entry.summary}\n{entry.source}\n\n{spec.text()}\n")
+    tell_plan(planned, json=False)

@@ -1,0 +1,49 @@
+"""``cutaway report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cutaway.cli.console import Json, Output, StoreOption, say, say_json
+
+if TYPE_CHECKING:
+    from cutaway.store import Run
+
+
+def report(
+    run: str,
+    /,
+    *,
+    output: Output = None,
+    store: StoreOption = StoreOption(),  # noqa: B008
+    json: Json = False,
+) -> None:
+    """Write a run's report: one HTML file that needs nothing else.
+
+    Parameters
+    ----------
+    run
+        an id, a unique prefix of one, or last
+    output
+        where to write; report.html in the run's folder when not given
+    json
+        print one JSON object instead of text
+    """
+    found = store.open().find(run)
+    path = write_report(found, output)
+    if json:
+        say_json({"run": found.id, "report": str(path), "bytes": path.stat().st_size})
+    else:
+        say(path.as_uri())
+
+
+def write_report(run: Run, output: Path | None) -> Path:
+    """Make the report and write it; its absolute path."""
+    from cutaway.draw import report_run
+    from cutaway.store.files import make_folder, write_file
+
+    path = (output or run.folder / "report.html").expanduser().absolute()
+    make_folder(path.parent)
+    write_file(path, report_run(run).encode())
+    return path

@@ -1,0 +1,125 @@
+"""``cutaway runs list | show | remove``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from cyclopts import App
+
+from cutaway.cli.console import Json, StoreOption, say, say_json, say_table
+
+if TYPE_CHECKING:
+    from cutaway.store import Run
+
+app = App(name="runs", help="List, show and remove runs.")
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """What there is to tell of a run, as plain values."""
+    row = run.row
+    epochs = run.epochs()
+    best = next((epoch for epoch in reversed(epochs) if epoch.best), None)
+    return {
+        "id": run.id,
+        "name": row.name,
+        "status": run.status,
+        "reason": row.reason,
+        "created": datetime.fromtimestamp(row.created).astimezone().isoformat(timespec="seconds"),
+        "seconds": row.seconds,
+        "device": row.device,
+        "threads": row.threads,
+        "versions": row.versions,
+        "folder": str(run.folder),
+        "epochs": len(epochs),
+        "best": None
+        if best is None
+        else {"epoch": best.epoch, "scores": {split: asdict(score) for split, score in best.scores.items()}},
+    }
+
+
+@app.command(name="list")
+def list_runs(*, store: StoreOption = StoreOption(), json: Json = False) -> None:  # noqa: B008
+    """All runs, the newest first.
+
+    Parameters
+    ----------
+    json
+        print one JSON object instead of text
+    """
+    facts = [summary(run) for run in store.open().runs()]
+    if json:
+        say_json({"runs": facts})
+        return
+    if not facts:
+        say("No runs yet. Make one: cutaway demo")
+        return
+    rows = []
+    for run in facts:
+        scores = run["best"]["scores"] if run["best"] else {}
+        errors = [f"{scores[s]['top1_error']:.2%}" if s in scores else "" for s in ("validation", "test")]
+        created = run["created"][:16].replace("T", " ")
+        rows.append([run["id"], run["name"], run["status"], created, str(run["epochs"]), *errors])
+    say_table(["run", "name", "status", "created", "epochs>", "validation>", "test>"], rows)
+
+
+@app.command
+def show(run: str, /, *, store: StoreOption = StoreOption(), json: Json = False) -> None:  # noqa: B008
+    """One run: how it stands, its epochs, its experiment.
+
+    Parameters
+    ----------
+    run
+        an id, a unique prefix of one, or last
+    json
+        print one JSON object instead of text
+    """
+    found = store.open().find(run)
+    facts = summary(found)
+    epochs = found.epochs()
+    if json:
+        rows = [asdict(epoch) for epoch in epochs]
+        say_json(facts | {"history": rows, "experiment": found.experiment.model_dump(mode="json")})
+        return
+    say(f"{facts['id']}  {facts['name']}  {facts['status']}  {facts['created']}")
+    if facts["reason"]:
+        say(facts["reason"])
+    say(f"{facts['device']}, {facts['threads']} threads; {facts['versions']}; {facts['folder']}\n")
+    if epochs:
+        splits = list(epochs[0].scores)
+        say_table(
+            ["epoch", *(f"{split} error>" for split in splits), *(f"{split} objective>" for split in splits), "lr>", "s>"],
+            [
+                [
+                    f"{row.epoch}{' ★' if facts['best'] and row.epoch == facts['best']['epoch'] else ''}",
+                    *(f"{score.top1_error:.2%}" for score in row.scores.values()),
+                    *(f"{score.objective:.4f}" for score in row.scores.values()),
+                    f"{row.lr:.4g}",
+                    f"{row.seconds:.1f}",
+                ]
+                for row in epochs
+            ],
+        )
+        say("")
+    say(found.row.experiment)
+
+
+@app.command
+def remove(run: str, /, *, store: StoreOption = StoreOption(), json: Json = False) -> None:  # noqa: B008
+    """Delete a run: its weights, its pictures and its rows in the ledger.
+
+    Parameters
+    ----------
+    run
+        an id, a unique prefix of one, or last
+    json
+        print one JSON object instead of text
+    """
+    opened = store.open()
+    found = opened.find(run)
+    opened.remove(found)
+    if json:
+        say_json({"removed": found.id})
+    else:
+        say(f"Removed {found.id}.")

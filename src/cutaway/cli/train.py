@@ -1,0 +1,88 @@
+"""``cutaway train`` and ``cutaway resume``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from cutaway.cli.console import Json, StoreOption, note, say, say_json
+
+Text = Annotated[str | None, Parameter(negative="")]
+Number = Annotated[int | None, Parameter(negative="")]
+
+
+def train(
+    experiment: str,
+    /,
+    *,
+    name: Text = None,
+    seed: Number = None,
+    net: Text = None,
+    store: StoreOption = StoreOption(),  # noqa: B008  frozen
+    json: Json = False,
+    **fields: Annotated[dict[str, str], Parameter(show=False)],
+) -> None:
+    """Train an experiment and record the run.
+
+    Any field of the experiment can be replaced: --train.lr 0.05 --data.validation 10000.
+    docs/experiment.md lists them all. Ctrl-C stops at the end of a step and can be resumed.
+
+    Parameters
+    ----------
+    experiment
+        a TOML file, or the name of a built-in experiment such as digits
+    name
+        what the run is called
+    seed
+        the one seed of weights, data order and dropout
+    net
+        another net: a name of the zoo, or notation
+    json
+        print one JSON object instead of text
+    """
+    from cutaway.cli.progress import TrainingProgress
+    from cutaway.store import train as train_experiment
+
+    overrides: dict[str, Any] = dict(fields)
+    overrides |= {k: v for k, v in {"name": name, "seed": seed, "net": net}.items() if v is not None}
+    with TrainingProgress() as progress:
+        run = train_experiment(
+            experiment, overrides, store=store.open(), observers=[progress], announce=_announce
+        )
+    _tell(run, json)
+
+
+def resume(run: str, /, *, store: StoreOption = StoreOption(), json: Json = False) -> None:  # noqa: B008
+    """Continue a run that was stopped or killed, to the weights that it would have had anyway.
+
+    Parameters
+    ----------
+    run
+        an id, a unique prefix of one, or last
+    json
+        print one JSON object instead of text
+    """
+    from cutaway.cli.progress import TrainingProgress
+    from cutaway.store import resume as resume_run
+
+    with TrainingProgress() as progress:
+        found = resume_run(store.open().find(run), observers=[progress], announce=_announce)
+    _tell(found, json)
+
+
+def _announce(run: Any, task: Any) -> None:
+    sizes = ", ".join(f"{len(split):,} {name}" for name, split in task.images.splits.items())
+    note(f"run {run.id}: {task.experiment.name}, {task.plan.parameters:,} parameters, images: {sizes}")
+
+
+def _tell(run: Any, json: bool) -> None:
+    from cutaway.cli.runs import summary
+
+    facts = summary(run)
+    if json:
+        say_json(facts)
+        return
+    best = facts["best"] or {}
+    errors = ", ".join(f"{split} {values['top1_error']:.2%}" for split, values in best.get("scores", {}).items())
+    say(f"{run.id}  best epoch {best.get('epoch')}: error {errors}  ({facts['seconds']:.1f} s)")

@@ -1,0 +1,109 @@
+"""Mosaics: many small pictures in one array, each with its number and its place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+Values = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """Tiles of one size in a grid, with a strip above each for its number.
+
+    Args:
+        tiles: ``(N, h, w)``, float32.
+        columns: tiles in a row.
+        numbers: the unit that each tile shows.
+        blank: the tiles that are marked as carrying nothing.
+    """
+
+    tiles: Values
+    columns: int
+    numbers: Sequence[int]
+    blank: Sequence[bool]
+
+    @property
+    def rows(self) -> int:
+        return math.ceil(len(self.tiles) / self.columns)
+
+    @property
+    def gap(self) -> int:
+        """Pixels between columns."""
+        return max(1, round(self.tiles.shape[2] * 0.08))
+
+    @property
+    def strip(self) -> int:
+        """Pixels above each tile, where its number stands."""
+        return max(1, round(self.tiles.shape[1] * 0.3))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the whole, in tile pixels."""
+        _, height, width = self.tiles.shape
+        return self.rows * (height + self.strip), self.columns * (width + self.gap) - self.gap
+
+    @property
+    def limit(self) -> float:
+        """The largest magnitude, at which the palette ends on both sides."""
+        return float(np.nanmax(np.abs(self.tiles), initial=0.0))
+
+    def corner(self, index: int) -> tuple[int, int]:
+        """Top and left of a tile."""
+        row, column = divmod(index, self.columns)
+        _, height, width = self.tiles.shape
+        return row * (height + self.strip) + self.strip, column * (width + self.gap)
+
+    def array(self) -> Values:
+        """The whole as one array; NaN where there is no tile."""
+        canvas = np.full(self.size, np.nan, np.float32)
+        _, height, width = self.tiles.shape
+        for index, tile in enumerate(self.tiles):
+            top, left = self.corner(index)
+            canvas[top : top + height, left : left + width] = tile
+        return canvas
+
+
+def map_mosaic(maps: Tensor, blank: Tensor) -> Mosaic:
+    """The mosaic of one image's maps: ``(C, H, W)``, or ``(F,)`` for a dense layer.
+
+    Units of a dense layer are tiles of one value.
+    """
+    values = maps.numpy() if maps.dim() == 3 else maps.numpy()[:, None, None].repeat(3, 1).repeat(3, 2)
+    count = len(values)
+    return Mosaic(values, _columns(count), range(count), blank.tolist())
+
+
+def kernel_mosaic(weights: Tensor) -> Mosaic:
+    """The mosaic of a conv's kernels, ``(O, I, h, w)``.
+
+    With one input channel a tile is a kernel. With more, a tile is a filter: its slices side by
+    side, one for each input channel, laid out nearly square.
+    """
+    filters, channels, height, width = weights.shape
+    across = math.ceil(math.sqrt(channels))
+    down = math.ceil(channels / across)
+    values = weights.numpy()
+    if channels == 1:
+        tiles = values[:, 0]
+    else:
+        # A line of NaN keeps slices apart without a colour of its own.
+        tiles = np.full((filters, down * (height + 1) - 1, across * (width + 1) - 1), np.nan, np.float32)
+        for channel in range(channels):
+            top, left = (channel // across) * (height + 1), (channel % across) * (width + 1)
+            tiles[:, top : top + height, left : left + width] = values[:, channel]
+    dead = [not values[f].any() for f in range(filters)]
+    return Mosaic(tiles, _columns(filters, wide=channels > 1), range(filters), dead)
+
+
+def _columns(count: int, wide: bool = False) -> int:
+    """Columns for ``count`` tiles: wider than high, and a full last row where one is near."""
+    target = max(1, min(count, round(math.sqrt(count * (2.5 if wide else 4)))))
+    near = [c for c in range(max(1, round(target * 0.75)), min(count, round(target * 1.3)) + 1) if count % c == 0]
+    return min(near, key=lambda c: abs(c - target)) if near else target

@@ -1,0 +1,213 @@
+"""A run's report: one HTML file with everything in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from cutaway import __version__
+from cutaway.data import Images
+from cutaway.draw.diagram import flow_diagram
+from cutaway.draw.embed import figure_svg, mosaic_svg, picture_uri
+from cutaway.draw.mosaic import kernel_mosaic, map_mosaic
+from cutaway.draw.plot import MEASURES, SPLIT_COLOURS, plot_measure
+from cutaway.errors import ConfigError
+from cutaway.look import Answers, FeatureMaps, answers, feature_maps, kernels
+from cutaway.nets import describe
+from cutaway.nets.subject import Subject
+from cutaway.store import EpochRow, Run
+
+LARGEST = 10_000_000
+"""A report has at most this many bytes."""
+
+_MAPS_BUDGET = 6_000_000
+_KERNELS_BUDGET = 2_500_000
+_MOST_MISTAKES = 30
+_MOST_CLASSES = 40
+"""A confusion matrix of more classes is left to ``cutaway evaluate --json``."""
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("cutaway.draw.report", "."),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A drawing with its caption; ``svg`` is markup of our own making."""
+
+    title: str
+    detail: str
+    svg: str
+
+
+def report_run(run: Run) -> str:
+    """The report of a run as HTML: no scripts, nothing from the network, at most 10 MB.
+
+    Net with shapes and costs, curves, confusion matrix, the surest mistakes, kernels, the feature
+    maps of one test image of each class, and the complete experiment.
+
+    Args:
+        run: with at least one checkpoint.
+
+    Raises:
+        NotFoundError: the run has saved no weights yet.
+        StoreError: its checkpoint is damaged.
+    """
+    subject, images, epochs = run.subject(), run.images(), run.epochs()
+    test = images.split("test")
+    said = answers(subject, test)
+    chosen = _one_of_each(said)
+    maps, left_out = _maps(subject, images, chosen)
+    row = run.row
+    return _TEMPLATES.get_template("page.html.jinja").render(
+        run=row,
+        status=run.status,
+        created=datetime.fromtimestamp(row.created, UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        version=__version__,
+        facts=_facts(subject, run, epochs, said),
+        plan=subject.plan,
+        describe=describe,
+        flow=flow_diagram(subject.plan) if subject.plan else "",
+        epochs=epochs,
+        best_epoch=max((row.epoch for row in epochs if row.best), default=None),
+        curves=_curves(epochs),
+        confusion=_confusion(said),
+        mistakes=_mistakes(said, images),
+        wrong=len(said.mistakes()),
+        tested=len(test),
+        kernels=_kernels(subject),
+        maps=maps,
+        left_out=left_out,
+    )
+
+
+def _facts(subject: Subject, run: Run, epochs: list[EpochRow], said: Answers) -> list[tuple[str, str]]:
+    """The numbers at the head of the page."""
+    best = next((row for row in reversed(epochs) if row.best), None)
+    facts = [("test error", f"{said.error():.2%}")]
+    if best and "validation" in best.scores:
+        facts.append(("validation error", f"{best.scores['validation'].top1_error:.2%}"))
+    if subject.plan:
+        facts.append(("parameters", f"{subject.plan.parameters:,}"))
+    if len(epochs) and epochs[-1].epoch:
+        facts.append(("epochs", f"{epochs[-1].epoch}"))
+        facts.append(("training", f"{run.row.seconds:.1f} s"))
+        facts.append(("images a second", f"{epochs[-1].images_per_second:,.0f}"))
+    return facts
+
+
+def _curves(epochs: list[EpochRow]) -> list[str]:
+    if not epochs:
+        return []
+    # Matplotlib writes colours in lower case; its black is that of axes and text.
+    colours = {colour: f"var(--{split})" for split, colour in SPLIT_COLOURS.items()}
+    colours |= {"#000000": "currentColor", "#b0b0b0": "currentColor"}
+    return [figure_svg(plot_measure(epochs, measure), f"{measure} by epoch", colours) for measure in MEASURES]
+
+
+def _confusion(said: Answers) -> dict[str, Any] | None:
+    """Cells with a count and a shade from 0 to 100: the root of the share of its row, in percent."""
+    if len(said.classes) > _MOST_CLASSES:
+        return None
+    counts = said.confusion
+    shares = counts / counts.sum(1, keepdim=True).clamp_min(1)
+    shades = (shares.sqrt() * 100).round().int()
+    rows = [
+        {
+            "name": name,
+            "cells": list(zip(counts[i].tolist(), shades[i].tolist(), strict=True)),
+            "error": f"{1 - float(shares[i, i]):.2%}",
+        }
+        for i, name in enumerate(said.classes)
+    ]
+    return {"classes": said.classes, "rows": rows}
+
+
+def _mistakes(said: Answers, images: Images) -> list[dict[str, str]]:
+    """The surest mistakes, with the test image's own number."""
+    test = images.split("test")
+    return [
+        {
+            "uri": picture_uri(test.pixels[mistake.position]),
+            "number": str(int(test.index[mistake.position])),
+            "label": said.classes[mistake.label],
+            "guess": said.classes[mistake.guess],
+            "confidence": f"{mistake.confidence:.1%}",
+            "own": f"{mistake.label_probability:.1%}",
+        }
+        for mistake in said.mistakes()[:_MOST_MISTAKES]
+    ]
+
+
+def _kernels(subject: Subject) -> list[_Picture]:
+    try:
+        found = kernels(subject)
+    except ConfigError:
+        return []
+    pictures: list[_Picture] = []
+    room = _KERNELS_BUDGET
+    for layer, weights in found.layers.items():
+        filters, channels, height, width = weights.shape
+        mosaic = kernel_mosaic(weights)
+        slices = "" if channels == 1 else f", each of {channels} slices"
+        title = f"{filters} filters of {height}×{width}{slices}"
+        svg = mosaic_svg(mosaic, mosaic.limit, f"Kernels of {layer}: {title}")
+        room -= len(svg)
+        if room < 0:
+            pictures.append(_Picture(layer, f"{title}: too large for this page. cutaway look kernels", ""))
+            room += len(svg)
+        else:
+            pictures.append(_Picture(layer, f"{title}; ±{mosaic.limit:.2f}", svg))
+    return pictures
+
+
+def _one_of_each(said: Answers) -> list[int]:
+    """For each class its first test image that is recognised; its first one where none is."""
+    right = said.probabilities.argmax(1) == said.labels
+    chosen = []
+    for label in range(len(said.classes)):
+        members = (said.labels == label).nonzero().flatten()
+        good = members[right[members]]
+        if len(members):
+            chosen.append(int(good[0] if len(good) else members[0]))
+    return chosen
+
+
+def _maps(subject: Subject, images: Images, chosen: list[int]) -> tuple[list[dict[str, Any]], int]:
+    """All feature maps of the chosen test images while there is room, and how many had none."""
+    test = images.split("test")
+    found = feature_maps(subject, test.pixels[chosen])
+    limits = {layer: float(values.abs().max()) for layer, values in found.layers.items()}
+    blanks = {layer: found.blank(layer) for layer in found.layers}
+    sections: list[dict[str, Any]] = []
+    room = _MAPS_BUDGET
+    for place, position in enumerate(chosen):
+        pictures = [_map_picture(found, layer, place, limits[layer], blanks[layer][place]) for layer in limits]
+        room -= sum(len(picture.svg) for picture in pictures)
+        if room < 0:
+            return sections, len(chosen) - place
+        sections.append(
+            {
+                "name": images.classes[int(test.labels[position])],
+                "number": int(test.index[position]),
+                "uri": picture_uri(test.pixels[position]),
+                "pictures": pictures,
+            }
+        )
+    return sections, 0
+
+
+def _map_picture(found: FeatureMaps, layer: str, place: int, limit: float, blank: torch.Tensor) -> _Picture:
+    maps = found.layers[layer][place]
+    shape = "×".join(map(str, maps.shape))
+    silent = int(blank.sum())
+    told = f"{shape}; ±{limit:.3g}" + (f"; {silent} of {len(maps)} blank" if silent else "")
+    return _Picture(layer, told, mosaic_svg(map_mosaic(maps, blank), limit, f"Feature maps of {layer}"))
