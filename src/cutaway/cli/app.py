@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CoercionError, CycloptsError
 
 from cutaway import __version__
 from cutaway.errors import ConfigError, CutawayError
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CycloptsError as error:
         if debug:
             raise
-        return _fail(f"{_first_line(error)} See: cutaway {_command(tokens)}--help", ConfigError.exit_code)
+        return _fail(_usage(error, tokens), ConfigError.exit_code)
     except CutawayError as error:
         if debug:
             raise
@@ -70,10 +71,17 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def _first_line(error: CycloptsError) -> str:
+def _usage(error: CycloptsError, tokens: Sequence[str]) -> str:
+    """A mistake on the command line in one line, and where to read more."""
     text = " ".join(str(error).split())
-    return text if text.endswith(".") else f"{text}."
+    if isinstance(error, CoercionError) and tokens[0] == "train" and "dict" in text:
+        # What is no option of its own was taken for a field, but fields have a dot in their names.
+        from cutaway.config import DataConfig, TrainConfig
 
-
-def _command(tokens: Sequence[str]) -> str:
-    return f"{tokens[0]} " if tokens and tokens[0] in _COMMANDS else ""
+        option = text.partition("--")[2].partition(":")[0]
+        known = [f"--data.{name}" for name in DataConfig.model_fields]
+        known += [f"--train.{name}" for name in TrainConfig.model_fields]
+        same = [name for name in known if name.endswith(f".{option}")] or get_close_matches(option, known, 1, 0)
+        text = f"There is no option --{option}. Did you mean {same[0]}?"
+    command = f"{tokens[0]} " if tokens and tokens[0] in _COMMANDS else ""
+    return f"{text.rstrip('.')}{'' if text.endswith('?') else '.'} See: cutaway {command}--help"

@@ -91,7 +91,7 @@ class Framing:
         # 0 on the paper, 1 at the figure's darkest or brightest.
         ink = ((pixels - paper) / (figure - paper)).clamp(0, 1)
         framed = self._set(ink)
-        notes.append(f"figure of {pixels.shape[1]}×{pixels.shape[0]} pixels set in {self.shape[2]}×{self.shape[1]}")
+        notes.append(f"{pixels.shape[1]}×{pixels.shape[0]} pixels: figure set in {self.shape[2]}×{self.shape[1]}")
         peak = 255.0 if self.ground <= 127 else 0.0
         return (self.ground + framed * (peak - self.ground)).round().to(torch.uint8)[None], tuple(notes)
 

@@ -36,9 +36,12 @@ class Preprocess:
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """The input for ``pixels``: ``(N, C, H, W)`` uint8 in, float32 channels-last out."""
+        if len(self.shift) == 1:
+            # One channel: a number costs less than a broadcast, and the strides must be said, or
+            # oneDNN takes the layout for the other one and converts it before the first conv.
+            inputs = pixels.to(torch.float32).sub_(self.shift[0]).mul_(1 / self.scale[0])
+            return inputs.view(len(pixels), *pixels.shape[2:], 1).permute(0, 3, 1, 2)
         inputs = pixels.to(torch.float32, memory_format=torch.channels_last)
-        if len(self.shift) == 1:  # a number costs less than a broadcast
-            return inputs.sub_(self.shift[0]).mul_(1 / self.scale[0])
         shift = torch.tensor(self.shift, device=pixels.device).view(1, -1, 1, 1)
         factor = 1 / torch.tensor(self.scale, device=pixels.device).view(1, -1, 1, 1)
         return inputs.sub_(shift).mul_(factor)

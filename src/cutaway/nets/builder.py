@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from functools import singledispatch
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cutaway.errors import ConfigError
 from cutaway.nets import words
+from cutaway.nets.dropout import Dropout
+from cutaway.nets.layout import Flatten
 from cutaway.nets.plan import Plan
 from cutaway.nets.randomness import seeded
 from cutaway.nets.words import Shape, Word
@@ -122,13 +123,13 @@ def _(word: words.BatchNorm, shape: Shape) -> nn.Module:
 @_module.register
 def _(word: words.Dropout, shape: Shape) -> nn.Module:
     del shape
-    return nn.Dropout(word.probability)
+    return Dropout(word.probability)
 
 
 @_module.register
 def _(word: words.Flatten, shape: Shape) -> nn.Module:
     del word, shape
-    return nn.Flatten()
+    return Flatten()
 
 
 @_module.register
@@ -152,8 +153,3 @@ class UnevenConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  the name of nn.Conv2d's own argument
         """``(N, C, H, W)`` to ``(N, filters, ⌈H / stride⌉, ⌈W / stride⌉)``."""
         return super().forward(F.pad(input, self.pads))
-
-
-def channels_last(net: nn.Module) -> nn.Module:
-    """The same module with its kernels laid out channels last, which convolutions here run faster in."""
-    return net.to(memory_format=torch.channels_last)

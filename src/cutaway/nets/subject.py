@@ -58,7 +58,7 @@ class Subject:
         images = images.to(self.device)
         return images if images.is_floating_point() else self.preprocess(images)
 
-    def predict(self, images: Tensor, chunk: int = 500) -> Tensor:
+    def predict(self, images: Tensor, chunk: int = 100) -> Tensor:
         """Class probabilities, ``(N, K)`` float32 on the CPU.
 
         The model is applied in evaluation mode, ``chunk`` images at a time, and left in the mode

@@ -2,7 +2,7 @@
 
 from cutaway.store.ledger import EpochRow, Ledger, RunRow
 from cutaway.store.run import Run
-from cutaway.store.session import resume, train
+from cutaway.store.session import record, resume, train
 from cutaway.store.store import Store, default_folder
 
-__all__ = ["EpochRow", "Ledger", "Run", "RunRow", "Store", "default_folder", "resume", "train"]
+__all__ = ["EpochRow", "Ledger", "Run", "RunRow", "Store", "default_folder", "record", "resume", "train"]

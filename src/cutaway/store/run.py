@@ -9,7 +9,8 @@ from cutaway.config import Experiment, parse_experiment
 from cutaway.data import Images, load_images
 from cutaway.errors import NotFoundError
 from cutaway.nets import parse_net, plan
-from cutaway.nets.builder import build, channels_last
+from cutaway.nets.builder import build
+from cutaway.nets.layout import channels_last
 from cutaway.nets.subject import Subject
 from cutaway.store.ledger import EpochRow, Ledger, RunRow
 from cutaway.store.lock import is_locked

@@ -47,8 +47,22 @@ def train(
         InterruptedRunError: Ctrl-C or SIGTERM; the message has the line that continues the run.
     """
     task = prepare(load_experiment(experiment, overrides))
-    run = (store or Store()).create(task)
-    return _record(run, task, None, observers, announce)
+    return record(task, store or Store(), observers=observers, announce=announce)
+
+
+def record(
+    task: Task,
+    store: Store,
+    *,
+    observers: Sequence[Observer] = (),
+    announce: Announce = lambda run, task: None,
+) -> Run:
+    """Train a task that is ready, such as one on images of your own making, and record it.
+
+    Raises:
+        as :func:`train`.
+    """
+    return _record(store.create(task), task, None, observers, announce)
 
 
 def resume(

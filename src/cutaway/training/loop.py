@@ -11,7 +11,8 @@ from torch import Tensor
 
 from cutaway.config import derive
 from cutaway.data import Split
-from cutaway.nets.builder import Net, channels_last
+from cutaway.nets.builder import Net
+from cutaway.nets.layout import channels_last
 from cutaway.nets.order import faster_order, run
 from cutaway.nets.randomness import seeded
 from cutaway.training import events
