@@ -34,8 +34,14 @@ _COMMANDS = {
     "data": ("data:app", "List sources of images, show what is in one."),
     "doctor": ("doctor:doctor", "Versions, device, threads, health of the store."),
 }
+_MORE = {
+    "train": "Any field of the experiment can be replaced: --train.lr 0.05 --data.validation 10000. "
+    "docs/experiment.md lists them all. Ctrl-C stops at the end of a step, and can be resumed.",
+    "doctor": "The exit code is 4 when something is wrong.",
+}
 for _name, (_target, _help) in _COMMANDS.items():
-    app.command(f"cutaway.cli.{_target}", name=_name, help=_help)
+    _more = {"help_epilogue": _MORE[_name]} if _name in _MORE else {}
+    app.command(f"cutaway.cli.{_target}", name=_name, help=_help, **_more)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,7 +11,7 @@ from cutaway.errors import CutawayError
 
 
 def doctor(*, store: StoreOption = StoreOption(), json: Json = False) -> int:  # noqa: B008
-    """Versions, device, threads, health of the data and of the store. Exit code 4 if something is wrong.
+    """Versions, device, threads, health of the data and of the store.
 
     Parameters
     ----------

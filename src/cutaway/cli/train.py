@@ -25,9 +25,6 @@ def train(
 ) -> None:
     """Train an experiment and record the run.
 
-    Any field of the experiment can be replaced: --train.lr 0.05 --data.validation 10000.
-    docs/experiment.md lists them all. Ctrl-C stops at the end of a step and can be resumed.
-
     Parameters
     ----------
     experiment

@@ -24,4 +24,6 @@ class Experiment(Section):
     @field_validator("net")
     @classmethod
     def _without_blank_ends(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("should describe a net or name one")
         return value.strip()

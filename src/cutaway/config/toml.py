@@ -117,7 +117,8 @@ def _fill(table: tomlkit.TOMLDocument | tomlkit.items.Table, section: Section) -
             table.add(name, below)
             continue
         table.add(tomlkit.comment(str(fields[name].description)))
-        if isinstance(value, str) and "\n" in value:
+        # A net is read without its blank ends, so it may end in a line break; TOML would read "\r\n" as "\n".
+        if name == "net" and "\n" in value and "\r" not in value:
             table.add(name, tomlkit.string(value + "\n", multiline=True))
         else:
             table.add(name, str(value) if isinstance(value, str) else value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import model_validator
+from pydantic import ValidationInfo, field_validator
 
 from cutaway.config.section import Section, setting
 
@@ -34,7 +34,9 @@ class TrainConfig(Section):
     optimiser: OptimiserKind = setting(OptimiserKind.SGD, "the rule that turns gradients into steps")
     lr: float = setting(0.1, "learning rate; the peak where the schedule rises", ge=0, le=1000)
     momentum: float = setting(0.9, "share of the last step that SGD keeps", ge=0, lt=1)
-    nesterov: bool = setting(True, "let SGD look ahead along its momentum; needs momentum")
+    nesterov: bool = setting(
+        True, "let SGD look ahead along its momentum; needs momentum", validate_default=True
+    )
     beta1: float = setting(0.9, "decay of Adam's mean of gradients", ge=0, lt=1)
     beta2: float = setting(0.999, "decay of Adam's mean of squared gradients", ge=0, lt=1)
     weight_decay: float = setting(
@@ -50,8 +52,9 @@ class TrainConfig(Section):
     device: str = setting("auto", "auto, cpu, cuda or cuda:N", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     threads: int = setting(0, "CPU threads; 0 for as many as there are cores", "threads", ge=0, le=1024)
 
-    @model_validator(mode="after")
-    def _nesterov_needs_momentum(self) -> TrainConfig:
-        if self.optimiser is OptimiserKind.SGD and self.nesterov and self.momentum == 0:
-            return self.model_copy(update={"nesterov": False})
-        return self
+    @field_validator("nesterov")
+    @classmethod
+    def _nesterov_needs_momentum(cls, value: bool, info: ValidationInfo) -> bool:
+        # Optimiser and momentum stand above, so they are checked already; a wrong one is missing.
+        without = info.data.get("optimiser") is OptimiserKind.SGD and info.data.get("momentum") == 0
+        return value and not without

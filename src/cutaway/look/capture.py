@@ -72,8 +72,11 @@ class _Recorder:
             if not isinstance(output, Tensor):
                 raise ConfigError(f"{layer} gives {type(output).__name__}, not a tensor; choose another.")
             if layer not in self.found:
-                self.found[layer] = output.clone() if self.copying else output
-                self.versions[layer] = output._version
+                # Tensors of inference mode count no versions, so they are copied at once.
+                copying = self.copying or output.is_inference()
+                self.found[layer] = output.clone() if copying else output
+                if not copying:
+                    self.versions[layer] = output._version
             if len(self.found) == self.wanted:
                 raise _DeepestReached
 
@@ -82,7 +85,7 @@ class _Recorder:
     def outputs(self, model: nn.Module, inputs: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """One forward pass; a second one with copies where a later operation worked in place."""
         self._run(model, inputs)
-        if not self.copying and any(t._version != self.versions[name] for name, t in self.found.items()):
+        if any(self.found[name]._version != version for name, version in self.versions.items()):
             self.copying = True
             self._run(model, inputs)
         missing = [layer for layer in layers if layer not in self.found]

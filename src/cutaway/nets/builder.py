@@ -38,14 +38,14 @@ def build(plan: Plan, seed: int) -> Net:
         seed: the same seed gives the same weights; the global random state is left as it was.
 
     Raises:
-        ConfigError: a layer's name is one that PyTorch needs itself, such as ``forward``.
+        ConfigError: a layer's name is one that the module needs itself, such as ``forward``.
     """
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     with seeded(seed):
         for row in plan.rows:
-            if hasattr(nn.Sequential(), row.name):
+            if hasattr(nn.Sequential(), row.name) or row.name == "plan":
                 raise ConfigError(
-                    f'line {row.layer.line}: "{row.name}" is a name of PyTorch\'s own; choose another.'
+                    f'line {row.layer.line}: "{row.name}" is a name the net needs itself; choose another.'
                 )
             modules[row.name] = _module(row.layer.word, row.input_shape)
     return Net(plan, modules)

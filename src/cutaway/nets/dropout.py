@@ -20,8 +20,9 @@ class Dropout(nn.Dropout):
             return super().forward(input)
         fine = (self.p * 256) % 1 != 0
         draws = _draws(input, torch.int16 if fine else torch.uint8)
-        # int16 is signed, so its 65 536 values start at −32 768.
-        threshold = round(self.p * 65536) - 32768 if fine else round(self.p * 256)
+        # int16 is signed, so its 65 536 values start at −32 768; a threshold above its largest would wrap
+        # around and keep everything.
+        threshold = min(round(self.p * 65536) - 32768, 32767) if fine else round(self.p * 256)
         kept = (draws >= threshold).to(input.dtype)
         return input * kept.mul_(1 / (1 - self.p))
 

@@ -61,10 +61,10 @@ class Subject:
     def predict(self, images: Tensor, chunk: int = 100) -> Tensor:
         """Class probabilities, ``(N, K)`` float32 on the CPU.
 
-        The model is applied in evaluation mode, ``chunk`` images at a time, and left in the mode
-        that it was in.
+        The model is applied in evaluation mode, ``chunk`` images at a time; modes, buffers and the
+        random state are left as they were.
         """
-        with evaluating(self.model), torch.inference_mode():
+        with evaluating(self.model), torch.random.fork_rng(), torch.inference_mode():
             parts = [
                 self.model(self.inputs(part)).float().softmax(1).cpu() for part in images.split(chunk)
             ]
@@ -72,10 +72,20 @@ class Subject:
 
 
 class evaluating:  # noqa: N801  used as a context manager only, and read like one
-    """Inside, every module of a model is in evaluation mode; behind, in its own as before."""
+    """Inside, every module of a model is in evaluation mode; behind, modes and buffers are as before.
+
+    Batch norm leaves its statistics alone in evaluation mode, but models of others may count or
+    remember in buffers in any mode, in place or by setting new ones.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         self._modes = [(module, module.training) for module in model.modules()]
+        self._buffers = [
+            (module, name, buffer, buffer.clone())
+            for module in model.modules()
+            for name, buffer in module._buffers.items()
+            if buffer is not None
+        ]
 
     def __enter__(self) -> None:
         for module, _ in self._modes:
@@ -84,3 +94,8 @@ class evaluating:  # noqa: N801  used as a context manager only, and read like o
     def __exit__(self, *_: object) -> None:
         for module, mode in self._modes:
             module.training = mode
+        with torch.no_grad():
+            for module, name, buffer, before in self._buffers:
+                module._buffers[name] = buffer
+                if not torch.equal(buffer, before):
+                    buffer.copy_(before)

@@ -119,6 +119,6 @@ def find_net(net: str) -> NetSpec:
     text = net.strip()
     if text in ZOO:
         return parse_net(ZOO[text].text)
-    if text and len(text.split()) == 1 and text not in WORDS and "|" not in text:
+    if text and len(text.split()) == 1 and text not in WORDS and not set("|:") & set(text):
         return parse_net(ZOO[text].text)  # raises: it names the nearest
     return parse_net(text)

@@ -80,7 +80,7 @@ class _Training:
         self.stop = stop
         self.net = task.build().to(device)
         channels_last(self.net)
-        self.modules = faster_order(self.net)
+        self.computing = faster_order(self.net)
         self.optimiser = make_optimiser(self.net, self.recipe)
         self.parameters = [p for g in self.optimiser.param_groups for p in g["params"]]
         self.splits = {
@@ -147,7 +147,7 @@ class _Training:
             group["lr"] = self.lr
         inputs = self.task.preprocess(pixels)
         self.optimiser.zero_grad()
-        logits = run(self.modules, inputs).float()
+        logits = run(self.computing, inputs).float()
         plain, objective = objectives(logits, labels, self.recipe.label_smoothing)
         objective.backward()  # type: ignore[no-untyped-call]
         if self.device.type == "cpu" or number % CUDA_CHECK_STEPS == 0:
@@ -221,7 +221,7 @@ class _Training:
         return Checkpoint(collect(self.net, self.optimiser, self.tally.sums), self.position)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return run(self.modules, inputs)
+        return run(self.computing, inputs)
 
     def tell(self, event: events.Event) -> None:
         for observer in self.observers:

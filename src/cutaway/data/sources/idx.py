@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from cutaway.config import DataConfig
 from cutaway.data.idx import read_idx
 from cutaway.data.images import Images, Split, make_split
@@ -40,7 +42,8 @@ def load_idx_folder(folder: Path, classes: tuple[str, ...] = ()) -> Images:
                 f"Are images and labels swapped?"
             )
     if not classes:
-        largest = max(int(a.max()) for (_, k), a in arrays.items() if k.startswith("labels") and len(a))
+        labels = torch.cat([array for (_, kind), array in arrays.items() if kind.startswith("labels")])
+        largest = int(labels.max()) if len(labels) else -1  # no labels at all are refused below
         classes = tuple(str(number) for number in range(largest + 1))
     splits: dict[str, Split] = {}
     for split in _PREFIXES:

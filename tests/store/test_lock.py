@@ -1,0 +1,43 @@
+"""One process at a time holds a run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cutaway.errors import StoreError
+from cutaway.store.lock import is_locked, locked
+
+HOLD = """
+import sys
+from pathlib import Path
+from cutaway.store.lock import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_another_process_is_kept_out_until_it_dies(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLD, tmp_path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        assert is_locked(tmp_path)
+        with pytest.raises(StoreError, match=f"another process \\(pid {holder.pid}\\)"), locked(tmp_path):
+            pass
+        holder.kill()
+        holder.wait()
+        assert not is_locked(tmp_path)
+        with locked(tmp_path):
+            assert is_locked(tmp_path)
+    assert not is_locked(tmp_path)
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(StoreError), locked(tmp_path / "gone"):
+        pass
+    assert not is_locked(tmp_path / "gone")
