@@ -52,7 +52,7 @@ def bare(name: str) -> float:
             nn.Flatten(), nn.Linear(512, 64), nn.ReLU(), nn.Linear(64, 10),
         )  # fmt: skip
     torch.manual_seed(0)
-    net = net.to(memory_format=torch.channels_last)
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     images = torch.rand(count, *shape).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(0, 10, (count,))
     optimiser = torch.optim.SGD(net.parameters(), lr=lr)

@@ -71,7 +71,7 @@ def test_a_finished_run(trained: Run) -> None:
 def start(short: Experiment, folder: Path) -> subprocess.Popen[str]:
     experiment = folder / "short.toml"
     experiment.write_text(dump_experiment(short), encoding="utf-8")
-    command = [sys.executable, "-c", TRAIN, experiment, folder / "runs"]
+    command = [sys.executable, "-c", TRAIN, str(experiment), str(folder / "runs")]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -112,7 +112,7 @@ def test_interrupted_it_saves_the_step_and_says_how_to_go_on(
 def test_killed_while_writing_a_checkpoint(
     short: Experiment, expected: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process dies between the ledger's epoch and the checkpoint's renaming, as a kill there leaves it."""
+    """The process dies between the ledger's epoch and the checkpoint's renaming."""
 
     class Killed(BaseException):
         pass
@@ -153,7 +153,7 @@ def test_a_disk_that_fills_up_keeps_the_last_checkpoint(
         fsync(handle)
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreError, match="is full. What was there is kept"):
+    with pytest.raises(StoreError, match=r"is full\. What was there is kept"):
         train(short, store=Store(tmp_path))
     monkeypatch.undo()
     run = Store(tmp_path).find("last")
@@ -198,7 +198,9 @@ def test_an_interrupt_in_this_process(short: Experiment, expected: dict[str, Ten
         if isinstance(event, EpochDone) and event.epoch == 1:
             os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(InterruptedRunError, match=r"Stopped in epoch 2, after step 0. Continue with: cutaway resume"):
+    with pytest.raises(
+        InterruptedRunError, match=r"Stopped in epoch 2, after step 0. Continue with: cutaway resume"
+    ):
         train(short, store=Store(tmp_path), observers=[interrupt])
     assert_as_expected(resume(Store(tmp_path).find("last")), expected)
 

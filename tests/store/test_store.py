@@ -37,7 +37,7 @@ def test_finding(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert store.find("last").id == "qrstuvwx"
     assert store.find("abx").id == "abxyzuvw"
     assert store.find("abcdefgh").id == "abcdefgh"
-    with pytest.raises(NotFoundError, match='"ab" could be abcdefgh, abxyzuvw. Type one letter more'):
+    with pytest.raises(NotFoundError, match=r'"ab" could be abcdefgh, abxyzuvw\. Type one letter more'):
         store.find("ab")
     for unknown in ("zzz", "", "abcdefghi"):
         with pytest.raises(NotFoundError, match="There is no run"):

@@ -65,7 +65,7 @@ class _NoFinitePast(torch.autograd.Function):
 
 def test_a_gradient_is_named_at_the_deepest_layer_that_it_reaches(net: Net) -> None:
     tanh = net.get_submodule("tanh1")
-    tanh.register_forward_hook(lambda module, args, output: _NoFinitePast.apply(output))
+    tanh.register_forward_hook(lambda module, args, output: _NoFinitePast.apply(output))  # type: ignore[no-untyped-call]
     found = find_cause(net, INPUTS, mean)
     assert found == "the gradient at the output of dense1"
 

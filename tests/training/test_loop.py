@@ -128,7 +128,7 @@ def test_it_trains_as_a_plain_loop_does(small: Experiment) -> None:
                 for p, g, v in zip(plain.parameters(), gradients, buffers, strict=True):
                     step = g + (0.01 * p if p.dim() > 1 else 0)
                     v.mul_(0.9).add_(step)
-                    p -= lr * (step + 0.9 * v)
+                    p.sub_(lr * (step + 0.9 * v))
     learnt = train(task)
     for name, value in net.state_dict().items():
         torch.testing.assert_close(learnt.state_dict()[name], value, rtol=1e-3, atol=1e-5)
@@ -237,5 +237,3 @@ def test_the_net_is_the_described_one(small: Experiment) -> None:
     assert isinstance(net, Net)
     assert [name for name, _ in net.named_children()] == [row.name for row in task.plan.rows]
     assert not net.training
-
-

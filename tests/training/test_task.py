@@ -18,8 +18,14 @@ def test_the_experiment_becomes_complete(small: Experiment) -> None:
 @pytest.mark.parametrize(
     ("net", "told"),
     [
-        ("flatten\ndense 12", 'dense1 gives a vector of 12, but there are 10 classes. End the net with: dense 10'),
-        ("conv 10 3x3", "conv1 gives 26×26 (10 channels), but there are 10 classes. End the net with: flatten | dense 10"),
+        (
+            "flatten\ndense 12",
+            "dense1 gives a vector of 12, but there are 10 classes. End the net with: dense 10",
+        ),
+        (
+            "conv 10 3x3",
+            "conv1 gives 26×26 (10 channels), but there are 10 classes. End the net with: flatten | dense 10",
+        ),
     ],
 )
 def test_outputs_that_are_not_the_classes(small: Experiment, net: str, told: str) -> None:

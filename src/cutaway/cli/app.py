@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in tokens
-    tokens = [token for token in tokens if token != "--debug"]
+    tokens = [word for word in tokens if word != "--debug"]
     try:
         result = app(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
@@ -87,7 +87,9 @@ def _usage(error: CycloptsError, tokens: Sequence[str]) -> str:
         option = text.partition("--")[2].partition(":")[0]
         known = [f"--data.{name}" for name in DataConfig.model_fields]
         known += [f"--train.{name}" for name in TrainConfig.model_fields]
-        same = [name for name in known if name.endswith(f".{option}")] or get_close_matches(option, known, 1, 0)
+        same = [name for name in known if name.endswith(f".{option}")] or get_close_matches(
+            option, known, 1, 0
+        )
         text = f"There is no option --{option}. Did you mean {same[0]}?"
     command = f"{tokens[0]} " if tokens and tokens[0] in _COMMANDS else ""
     return f"{text.rstrip('.')}{'' if text.endswith('?') else '.'} See: cutaway {command}--help"

@@ -41,16 +41,23 @@ class StoreOption:
         return Store(self.store)
 
 
+RunName = Annotated[str, Parameter(help="an id, a unique prefix of one, or last")]
 Json = Annotated[bool, Parameter(negative="", help="print one JSON object instead of text")]
-Output = Annotated[Path | None, Parameter(name=["--output", "-o"], negative="", help="file to write")]
+Output = Annotated[Path | None, Parameter(name=["--output", "-o"], negative="")]
 
 
 def console(*, stderr: bool = False) -> Console:
     """A terminal or a file, with NO_COLOR respected."""
     from rich.console import Console
 
+    class Pipeable(Console):
+        def on_broken_pipe(self) -> None:
+            # Rich would end the process with 1; a reader that has seen enough is no failure, and
+            # main() knows what to do.
+            raise  # noqa: PLE0704  called inside Rich's handler of the error
+
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else _WIDE, highlight=False, emoji=False)
+    return Pipeable(stderr=stderr, width=None if stream.isatty() else _WIDE, highlight=False, emoji=False)
 
 
 def say(text: str) -> None:
@@ -66,6 +73,8 @@ def note(text: str) -> None:
 def say_json(value: Any) -> None:
     """The result as one JSON object."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    # Now, while main() still listens: at the interpreter's exit a closed pipe would be complained of.
+    sys.stdout.flush()
 
 
 def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]], total: bool = False) -> None:

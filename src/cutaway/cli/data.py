@@ -17,13 +17,7 @@ app = App(name="data", help="List sources of images, show what is in one.")
 
 @app.command(name="list")
 def list_sources(*, json: Json = False) -> None:
-    """Where images can come from.
-
-    Parameters
-    ----------
-    json
-        print one JSON object instead of text
-    """
+    """Where images can come from."""
     from cutaway.data import SOURCES
 
     if json:
@@ -54,8 +48,6 @@ def show(
         images to hold back from the training split: a count, or a share below 1
     output
         where to write the sheet of examples: .png, .svg or .pdf
-    json
-        print one JSON object instead of text
     """
     from cutaway.config import Experiment, load_experiment
     from cutaway.data import load_images

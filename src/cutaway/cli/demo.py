@@ -6,13 +6,7 @@ from cutaway.cli.console import Json, StoreOption, note, say, say_json
 
 
 def demo(*, store: StoreOption = StoreOption(), json: Json = False) -> None:  # noqa: B008
-    """Train on the embedded MNIST, look inside, write a report, print where it is.
-
-    Parameters
-    ----------
-    json
-        print one JSON object instead of text
-    """
+    """Train on the embedded MNIST, look inside, write a report, print where it is."""
     from cutaway.cli.progress import TrainingProgress
     from cutaway.cli.report import write_report
     from cutaway.cli.runs import summary

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from cutaway.cli.console import Json, StoreOption, say_json, say_table
@@ -11,13 +12,7 @@ from cutaway.errors import CutawayError
 
 
 def doctor(*, store: StoreOption = StoreOption(), json: Json = False) -> int:  # noqa: B008
-    """Versions, device, threads, health of the data and of the store.
-
-    Parameters
-    ----------
-    json
-        print one JSON object instead of text
-    """
+    """Versions, device, threads, health of the data and of the store."""
     import torch
 
     from cutaway import __version__
@@ -34,7 +29,11 @@ def doctor(*, store: StoreOption = StoreOption(), json: Json = False) -> int:  #
         "memory kept": platform.libc_ver()[0] == "glibc",
     }
     opened = store.open()
-    checks = {"embedded mnist": _check_mnist, "ledger": lambda: _check_ledger(opened), "runs": lambda: _check_runs(opened)}
+    checks: dict[str, Callable[[], str]] = {
+        "embedded mnist": _check_mnist,
+        "ledger": lambda: _check_ledger(opened),
+        "runs": lambda: _check_runs(opened),
+    }
     healthy = True
     for name, check in checks.items():
         try:

@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from cutaway.cli.console import Json, StoreOption, say, say_json
+from cutaway.cli.console import Json, RunName, StoreOption, say, say_json
 
 Weights = Annotated[Literal["best", "last"], Parameter(negative="", help="which weights of the run")]
 
 
 def evaluate(
-    run: str,
+    run: RunName,
     /,
     *,
     split: str = "test",
@@ -24,12 +24,8 @@ def evaluate(
 
     Parameters
     ----------
-    run
-        an id, a unique prefix of one, or last
     split
         train, validation or test
-    json
-        print one JSON object instead of text
     """
     from cutaway.look import answers
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from cutaway.cli.console import Json, Output, StoreOption, say, say_json
+from cutaway.cli.console import Json, Output, RunName, StoreOption, say, say_json
 from cutaway.cli.evaluate import Weights
 from cutaway.errors import ConfigError, NotFoundError
 
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 app = App(name="look", help="Look inside a run: feature maps, kernels.")
 
 Layers = Annotated[
-    list[str] | None, Parameter(name="--layer", negative="", help="a layer; give it again for more; all when not given")
+    list[str] | None,
+    Parameter(name="--layer", negative="", help="a layer; give it again for more; all when not given"),
 ]
 
 
 @app.command
 def maps(
-    run: str,
+    run: RunName,
     /,
     *,
     layer: Layers = None,
@@ -41,14 +42,10 @@ def maps(
 
     Parameters
     ----------
-    run
-        an id, a unique prefix of one, or last
     image
         an image file, or the number of a test image
     output
         .png, .svg or .pdf for a picture, .npz for the numbers; in the run's looks when not given
-    json
-        print one JSON object instead of text
     """
     from cutaway.look import feature_maps
 
@@ -72,7 +69,7 @@ def maps(
 
 @app.command
 def kernels(
-    run: str,
+    run: RunName,
     /,
     *,
     layer: Layers = None,
@@ -85,12 +82,8 @@ def kernels(
 
     Parameters
     ----------
-    run
-        an id, a unique prefix of one, or last
     output
         .png, .svg or .pdf for a picture, .npz for the numbers; in the run's looks when not given
-    json
-        print one JSON object instead of text
     """
     from cutaway.look import kernels as find_kernels
 

@@ -12,36 +12,28 @@ app = App(name="nets", help="List and show the nets of the zoo.")
 
 @app.command(name="list")
 def list_nets(*, json: Json = False) -> None:
-    """The zoo: each net with its input, its parameters and where it is from.
-
-    Parameters
-    ----------
-    json
-        print one JSON object instead of text
-    """
+    """The zoo: each net with its input, its parameters and where it is from."""
     from cutaway.nets import ZOO, find_net, plan
 
-    facts = []
-    for name in ZOO:
-        entry = ZOO[name]
-        planned = plan(find_net(name), entry.input_shape)
-        facts.append(
+    plans = {name: plan(find_net(name), ZOO[name].input_shape) for name in ZOO}
+    if json:
+        facts = [
             {
                 "name": name,
-                "input": list(entry.input_shape),
+                "input": list(planned.input_shape),
                 "layers": len(planned.rows),
                 "parameters": planned.parameters,
                 "multiply_adds": planned.multiply_adds,
-                "summary": entry.summary,
-                "source": entry.source,
+                "summary": ZOO[name].summary,
+                "source": ZOO[name].source,
             }
-        )
-    if json:
+            for name, planned in plans.items()
+        ]
         say_json({"nets": facts})
         return
     rows = [
-        [str(f["name"]), "×".join(map(str, f["input"])), f"{f['parameters']:,}", str(f["summary"])]  # type: ignore[arg-type]
-        for f in facts
+        [name, "×".join(map(str, planned.input_shape)), f"{planned.parameters:,}", ZOO[name].summary]
+        for name, planned in plans.items()
     ]
     say_table(["net", "input", "parameters>", "what it is"], rows)
 
@@ -54,8 +46,6 @@ def show(net: str, /, *, json: Json = False) -> None:
     ----------
     net
         a name of the zoo
-    json
-        print one JSON object instead of text
     """
     from cutaway.nets import ZOO, find_net, plan
 

@@ -33,8 +33,6 @@ def plan(
         notation, or an experiment
     input
         channels, height and width of an image, such as 1x28x28; the net's own when it has one
-    json
-        print one JSON object instead of text
     """
     tell_plan(_planned(net, parse_shape(input) if input else None), json)
 
@@ -57,7 +55,9 @@ def tell_plan(planned: Plan, json: bool) -> None:
     ]
     total = ["all", "", "", f"{planned.parameters:,}", f"{planned.multiply_adds:,}", ""]
     say(f"input {'×'.join(map(str, planned.input_shape))}")
-    say_table(["layer", "word", "output", "parameters>", "multiply-adds>", "bytes>"], [*rows, total], total=True)
+    say_table(
+        ["layer", "word", "output", "parameters>", "multiply-adds>", "bytes>"], [*rows, total], total=True
+    )
 
 
 def plan_facts(planned: Plan) -> dict[str, Any]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cutaway.cli.console import Json, StoreOption, say, say_json
+from cutaway.cli.console import Json, RunName, StoreOption, say, say_json
 from cutaway.errors import ConfigError, DataError
 
 _SHOWN = 3
 
 
 def predict(
-    run: str,
+    run: RunName,
     /,
     *images: Path,
     store: StoreOption = StoreOption(),  # noqa: B008
@@ -22,12 +22,8 @@ def predict(
 
     Parameters
     ----------
-    run
-        an id, a unique prefix of one, or last
     images
         image files
-    json
-        print one JSON object instead of text
     """
     import torch
 
@@ -56,5 +52,5 @@ def predict(
     for entry in found:
         best = list(entry["probabilities"].items())[:_SHOWN]
         told = ", ".join(f"{name} {probability:.1%}" for name, probability in best)
-        notes = f"  ({'; '.join(entry['notes'])})" if entry["notes"] else ""
-        say(f"{entry['file']}: {told}{notes}")
+        done = f"  ({'; '.join(entry['notes'])})" if entry["notes"] else ""
+        say(f"{entry['file']}: {told}{done}")

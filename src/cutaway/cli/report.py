@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cutaway.cli.console import Json, Output, StoreOption, say, say_json
+from cutaway.cli.console import Json, Output, RunName, StoreOption, say, say_json
 
 if TYPE_CHECKING:
     from cutaway.store import Run
 
 
 def report(
-    run: str,
+    run: RunName,
     /,
     *,
     output: Output = None,
@@ -23,12 +23,8 @@ def report(
 
     Parameters
     ----------
-    run
-        an id, a unique prefix of one, or last
     output
         where to write; report.html in the run's folder when not given
-    json
-        print one JSON object instead of text
     """
     found = store.open().find(run)
     path = write_report(found, output)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
-from cutaway.cli.console import Json, StoreOption, say, say_json, say_table
+from cutaway.cli.console import Json, RunName, StoreOption, say, say_json, say_table
 
 if TYPE_CHECKING:
     from cutaway.store import Run
@@ -41,13 +41,7 @@ def summary(run: Run) -> dict[str, Any]:
 
 @app.command(name="list")
 def list_runs(*, store: StoreOption = StoreOption(), json: Json = False) -> None:  # noqa: B008
-    """All runs, the newest first.
-
-    Parameters
-    ----------
-    json
-        print one JSON object instead of text
-    """
+    """All runs, the newest first."""
     facts = [summary(run) for run in store.open().runs()]
     if json:
         say_json({"runs": facts})
@@ -65,16 +59,8 @@ def list_runs(*, store: StoreOption = StoreOption(), json: Json = False) -> None
 
 
 @app.command
-def show(run: str, /, *, store: StoreOption = StoreOption(), json: Json = False) -> None:  # noqa: B008
-    """One run: how it stands, its epochs, its experiment.
-
-    Parameters
-    ----------
-    run
-        an id, a unique prefix of one, or last
-    json
-        print one JSON object instead of text
-    """
+def show(run: RunName, /, *, store: StoreOption = StoreOption(), json: Json = False) -> None:  # noqa: B008
+    """One run: how it stands, its epochs, its experiment."""
     found = store.open().find(run)
     facts = summary(found)
     epochs = found.epochs()
@@ -89,7 +75,13 @@ def show(run: str, /, *, store: StoreOption = StoreOption(), json: Json = False)
     if epochs:
         splits = list(epochs[0].scores)
         say_table(
-            ["epoch", *(f"{split} error>" for split in splits), *(f"{split} objective>" for split in splits), "lr>", "s>"],
+            [
+                "epoch",
+                *(f"{split} error>" for split in splits),
+                *(f"{split} objective>" for split in splits),
+                "lr>",
+                "s>",
+            ],
             [
                 [
                     f"{row.epoch}{' ★' if facts['best'] and row.epoch == facts['best']['epoch'] else ''}",
@@ -106,16 +98,8 @@ def show(run: str, /, *, store: StoreOption = StoreOption(), json: Json = False)
 
 
 @app.command
-def remove(run: str, /, *, store: StoreOption = StoreOption(), json: Json = False) -> None:  # noqa: B008
-    """Delete a run: its weights, its pictures and its rows in the ledger.
-
-    Parameters
-    ----------
-    run
-        an id, a unique prefix of one, or last
-    json
-        print one JSON object instead of text
-    """
+def remove(run: RunName, /, *, store: StoreOption = StoreOption(), json: Json = False) -> None:  # noqa: B008
+    """Delete a run: its weights, its pictures and its rows in the ledger."""
     opened = store.open()
     found = opened.find(run)
     opened.remove(found)

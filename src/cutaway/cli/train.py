@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from cutaway.cli.console import Json, StoreOption, note, say, say_json
+from cutaway.cli.console import Json, RunName, StoreOption, note, say, say_json
 
 Text = Annotated[str | None, Parameter(negative="")]
 Number = Annotated[int | None, Parameter(negative="")]
@@ -35,8 +35,6 @@ def train(
         the one seed of weights, data order and dropout
     net
         another net: a name of the zoo, or notation
-    json
-        print one JSON object instead of text
     """
     from cutaway.cli.progress import TrainingProgress
     from cutaway.store import train as train_experiment
@@ -50,16 +48,8 @@ def train(
     _tell(run, json)
 
 
-def resume(run: str, /, *, store: StoreOption = StoreOption(), json: Json = False) -> None:  # noqa: B008
-    """Continue a run that was stopped or killed, to the weights that it would have had anyway.
-
-    Parameters
-    ----------
-    run
-        an id, a unique prefix of one, or last
-    json
-        print one JSON object instead of text
-    """
+def resume(run: RunName, /, *, store: StoreOption = StoreOption(), json: Json = False) -> None:  # noqa: B008
+    """Continue a run that was stopped or killed, to the weights that it would have had anyway."""
     from cutaway.cli.progress import TrainingProgress
     from cutaway.store import resume as resume_run
 
@@ -81,5 +71,7 @@ def _tell(run: Any, json: bool) -> None:
         say_json(facts)
         return
     best = facts["best"] or {}
-    errors = ", ".join(f"{split} {values['top1_error']:.2%}" for split, values in best.get("scores", {}).items())
+    errors = ", ".join(
+        f"{split} {values['top1_error']:.2%}" for split, values in best.get("scores", {}).items()
+    )
     say(f"{run.id}  best epoch {best.get('epoch')}: error {errors}  ({facts['seconds']:.1f} s)")

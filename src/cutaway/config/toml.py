@@ -21,9 +21,7 @@ _CATALOGUE = resources.files("cutaway.config") / "catalogue"
 def catalogue() -> list[str]:
     """The names of the built-in experiments."""
     return sorted(
-        entry.name.removesuffix(".toml")
-        for entry in _CATALOGUE.iterdir()
-        if entry.name.endswith(".toml")
+        entry.name.removesuffix(".toml") for entry in _CATALOGUE.iterdir() if entry.name.endswith(".toml")
     )
 
 
@@ -71,8 +69,7 @@ def _read(experiment: str | Path) -> tuple[str, str]:
     if str(experiment) in catalogue():
         return (_CATALOGUE / f"{experiment}.toml").read_text(encoding="utf-8"), str(experiment)
     raise NotFoundError(
-        f'There is no file and no built-in experiment "{experiment}".'
-        f"{nearest(str(experiment), catalogue())}"
+        f'There is no file and no built-in experiment "{experiment}".{nearest(str(experiment), catalogue())}'
     )
 
 

@@ -29,7 +29,9 @@ class ScheduleKind(StrEnum):
 class TrainConfig(Section):
     """The ``[train]`` section."""
 
-    epochs: int = setting(10, "passes over the training split; 0 keeps the random weights", "epochs", ge=0, le=100_000)
+    epochs: int = setting(
+        10, "passes over the training split; 0 keeps the random weights", "epochs", ge=0, le=100_000
+    )
     batch: int = setting(128, "images in one step", "images", ge=1, le=1_000_000)
     optimiser: OptimiserKind = setting(OptimiserKind.SGD, "the rule that turns gradients into steps")
     lr: float = setting(0.1, "learning rate; the peak where the schedule rises", ge=0, le=1000)
@@ -46,9 +48,7 @@ class TrainConfig(Section):
     warmup: float = setting(0.2, "one-cycle: share of the steps in which the rate rises", ge=0, lt=1)
     step_epochs: int = setting(10, "step: epochs between two drops of the rate", "epochs", ge=1, le=100_000)
     step_factor: float = setting(0.1, "step: what each drop multiplies the rate by", gt=0, le=1)
-    label_smoothing: float = setting(
-        0.0, "share of the target that is spread over all classes", ge=0, lt=1
-    )
+    label_smoothing: float = setting(0.0, "share of the target that is spread over all classes", ge=0, lt=1)
     device: str = setting("auto", "auto, cpu, cuda or cuda:N", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     threads: int = setting(0, "CPU threads; 0 for as many as there are cores", "threads", ge=0, le=1024)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +35,12 @@ def read_picture(path: Path, channels: int) -> Tensor:
     if not path.is_file():
         raise NotFoundError(f"There is no file {path}.")
     try:
-        with Image.open(path) as picture:
+        # Pillow warns of damaged remarks, which are not used, and of pictures that are within our limit.
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
             if picture.width * picture.height > MOST_PIXELS:
                 raise DataError(
-                    f"{path} has {picture.width}×{picture.height} pixels, more than {MOST_PIXELS:,}. Shrink it."
+                    f"{path} has {picture.width}×{picture.height} pixels, more than {MOST_PIXELS:,}. "
+                    "Shrink it."
                 )
             upright = ImageOps.exif_transpose(picture)
             # 16 bits do not fit Pillow's own conversion to 8: it would clip instead of scale.

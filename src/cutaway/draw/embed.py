@@ -19,6 +19,8 @@ from cutaway.draw.palette import Pixels, signed_colours, signed_indices
 _TRANSPARENT = 255
 _TILE_POINTS = 80
 """How wide a tile is shown at most, in CSS pixels."""
+_PICTURE_SIDE = 160
+"""Pixels of a picture's longer side at most: pages show none larger, and a photograph takes megabytes."""
 
 
 def png_uri(image: Image.Image) -> str:
@@ -29,9 +31,11 @@ def png_uri(image: Image.Image) -> str:
 
 
 def picture_uri(pixels: Tensor) -> str:
-    """An image ``(C, H, W)`` uint8 with one or three channels, as a ``data:`` URI."""
+    """An image ``(C, H, W)`` uint8 with one or three channels, as a ``data:`` URI; a large one shrunk."""
     array = pixels.permute(1, 2, 0).numpy()
-    return png_uri(Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array))
+    image = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+    image.thumbnail((_PICTURE_SIDE, _PICTURE_SIDE))
+    return png_uri(image)
 
 
 def mosaic_svg(mosaic: Mosaic, limit: float, label: str) -> str:
@@ -41,7 +45,7 @@ def mosaic_svg(mosaic: Mosaic, limit: float, label: str) -> str:
     """
     height, width = mosaic.size
     _, tile_height, tile_width = mosaic.tiles.shape
-    size = min(mosaic.strip * 0.8, tile_width * 0.25)
+    size = min(mosaic.strip * 0.8, tile_width * 0.18)
     parts = [
         f'<svg class="mosaic" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}" '
         f'style="max-width:{mosaic.columns * _TILE_POINTS}px" font-size="{size:.2f}">'
@@ -73,7 +77,7 @@ def figure_svg(figure: Figure, name: str, colours: dict[str, str]) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     # Ids of text and patches are counted from one in every figure.
-    svg = re.sub(r' id="[a-zA-Z]+_\d+"', "", svg)
+    svg = re.sub(r' id="[\w.]+_\d+"', "", svg)
     for colour, replacement in colours.items():
         svg = svg.replace(colour, replacement)
     return svg.replace("<svg", f'<svg class="curve" role="img" aria-label="{escape(name)}"', 1)

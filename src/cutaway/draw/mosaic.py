@@ -31,17 +31,18 @@ class Mosaic:
 
     @property
     def rows(self) -> int:
+        """Rows of tiles; the last one may not be full."""
         return math.ceil(len(self.tiles) / self.columns)
 
     @property
     def gap(self) -> int:
         """Pixels between columns."""
-        return max(1, round(self.tiles.shape[2] * 0.08))
+        return int(max(1, round(self.tiles.shape[2] * 0.08)))
 
     @property
     def strip(self) -> int:
         """Pixels above each tile, where its number stands."""
-        return max(1, round(self.tiles.shape[1] * 0.3))
+        return int(max(1, round(self.tiles.shape[1] * 0.3)))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -105,5 +106,7 @@ def kernel_mosaic(weights: Tensor) -> Mosaic:
 def _columns(count: int, wide: bool = False) -> int:
     """Columns for ``count`` tiles: wider than high, and a full last row where one is near."""
     target = max(1, min(count, round(math.sqrt(count * (2.5 if wide else 4)))))
-    near = [c for c in range(max(1, round(target * 0.75)), min(count, round(target * 1.3)) + 1) if count % c == 0]
+    near = [
+        c for c in range(max(1, round(target * 0.75)), min(count, round(target * 1.3)) + 1) if count % c == 0
+    ]
     return min(near, key=lambda c: abs(c - target)) if near else target

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import Tensor, nn
@@ -95,7 +95,5 @@ class _Recorder:
 
     def _run(self, model: nn.Module, inputs: Tensor) -> None:
         self.found, self.versions = {}, {}
-        try:
+        with suppress(_DeepestReached):
             model(inputs)
-        except _DeepestReached:
-            pass

@@ -17,7 +17,6 @@ from cutaway.nets.plan import LayerPlan
 from cutaway.nets.winograd import Winograd, suits
 from cutaway.nets.words import MaxPool
 
-
 Step = Callable[[Tensor], Tensor]
 """A module, or another way of computing it."""
 

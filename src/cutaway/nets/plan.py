@@ -32,6 +32,7 @@ class LayerPlan:
 
     @property
     def name(self) -> str:
+        """The layer's name."""
         return self.layer.name
 
     @property
@@ -50,14 +51,17 @@ class Plan:
 
     @property
     def output_shape(self) -> Shape:
+        """The shape of the logits for one image."""
         return self.rows[-1].output_shape
 
     @property
     def parameters(self) -> int:
+        """Trained values of all layers."""
         return sum(row.parameters for row in self.rows)
 
     @property
     def multiply_adds(self) -> int:
+        """Multiply-adds of all layers, for one image."""
         return sum(row.multiply_adds for row in self.rows)
 
 
@@ -80,9 +84,7 @@ def plan(spec: NetSpec, input_shape: Shape) -> Plan:
         except ShapeError as error:
             raise ConfigError(_explain(layer, shape, rows, error)) from None
         rows.append(
-            LayerPlan(
-                layer, shape, output, layer.word.parameters(shape), layer.word.multiply_adds(shape)
-            )
+            LayerPlan(layer, shape, output, layer.word.parameters(shape), layer.word.multiply_adds(shape))
         )
         shape = output
     return Plan(spec, input_shape, tuple(rows))

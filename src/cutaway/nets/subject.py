@@ -65,9 +65,7 @@ class Subject:
         random state are left as they were.
         """
         with evaluating(self.model), torch.random.fork_rng(), torch.inference_mode():
-            parts = [
-                self.model(self.inputs(part)).float().softmax(1).cpu() for part in images.split(chunk)
-            ]
+            parts = [self.model(self.inputs(part)).float().softmax(1).cpu() for part in images.split(chunk)]
         return torch.cat(parts)
 
 

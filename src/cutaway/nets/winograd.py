@@ -74,7 +74,7 @@ class Winograd:
         tiling = _Tiling.of(maps, int(self.conv.padding[0]))
         if not torch.is_grad_enabled() or maps.device.type != "cpu" or tiling.waste > MOST_WASTE:
             return self.conv(maps)  # type: ignore[no-any-return]
-        result: Tensor = _Function.apply(maps, self.conv.weight, self.conv.bias, tiling)
+        result: Tensor = _Function.apply(maps, self.conv.weight, self.conv.bias, tiling)  # type: ignore[no-untyped-call]
         return result
 
 
@@ -168,8 +168,10 @@ def _multiply(inputs: Tensor, weight: Tensor, tiling: _Tiling) -> Tensor:
     tiles = (_OUTPUT @ products).view(4, 4, tiling.images, tiling.down, tiling.across, filters)
     # (N, tile row, row in tile, tile column, column in tile, O)
     maps = tiles.permute(2, 3, 0, 4, 1, 5).reshape(tiling.images, 4 * tiling.down, 4 * tiling.across, filters)
-    return maps[:, : tiling.height, : tiling.width].permute(0, 3, 1, 2).contiguous(
-        memory_format=torch.channels_last
+    return (
+        maps[:, : tiling.height, : tiling.width]
+        .permute(0, 3, 1, 2)
+        .contiguous(memory_format=torch.channels_last)
     )
 
 

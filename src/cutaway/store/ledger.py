@@ -108,7 +108,8 @@ class Ledger:
         """Note a new run, with the status "running"."""
         with self._writing() as database:
             database.execute(
-                "INSERT INTO run (id, name, status, created, versions, experiment) VALUES (?, ?, 'running', ?, ?, ?)",
+                "INSERT INTO run (id, name, status, created, versions, experiment) "
+                "VALUES (?, ?, 'running', ?, ?, ?)",
                 (id, name, time.time(), versions, experiment),
             )
 
@@ -137,7 +138,8 @@ class Ledger:
                 ],
             )
             database.execute(
-                "UPDATE run SET seconds = (SELECT sum(seconds) FROM epoch WHERE run = ?1) WHERE id = ?1", (run,)
+                "UPDATE run SET seconds = (SELECT sum(seconds) FROM epoch WHERE run = ?1) WHERE id = ?1",
+                (run,),
             )
 
     def runs(self) -> list[RunRow]:
@@ -160,7 +162,8 @@ class Ledger:
             ):
                 scores.setdefault(epoch, {})[split] = Score(*values)
             found = database.execute(
-                "SELECT epoch, lr, seconds, images_per_second, best FROM epoch WHERE run = ? ORDER BY epoch", (run,)
+                "SELECT epoch, lr, seconds, images_per_second, best FROM epoch WHERE run = ? ORDER BY epoch",
+                (run,),
             )
             return [EpochRow(e, lr, s, i, bool(b), scores.get(e, {})) for e, lr, s, i, b in found]
 
@@ -216,7 +219,9 @@ def _version(database: sqlite3.Connection) -> int:
 def _migrate(database: sqlite3.Connection, path: Path) -> None:
     version = _version(database)
     if version > len(_MIGRATIONS):
-        raise StoreError(f"{path} was written by a newer Cutaway. Update this one, or choose another --store.")
+        raise StoreError(
+            f"{path} was written by a newer Cutaway. Update this one, or choose another --store."
+        )
     for step in _MIGRATIONS[version:]:
         # executescript() would commit first: the statements are run one by one instead.
         for statement in step.split(";"):

@@ -65,7 +65,9 @@ class Run:
             path = self.folder / f"{name}.safetensors"
             if path.is_file():
                 return path
-        raise NotFoundError(f"The run {self.id} has saved no weights yet. Continue it: cutaway resume {self.id}")
+        raise NotFoundError(
+            f"The run {self.id} has saved no weights yet. Continue it: cutaway resume {self.id}"
+        )
 
     def load(self, which: str = "last") -> tuple[Checkpoint, Card]:
         """The "best" or "last" checkpoint, and what it says of itself.

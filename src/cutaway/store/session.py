@@ -26,7 +26,7 @@ def train(
     *,
     store: Store | None = None,
     observers: Sequence[Observer] = (),
-    announce: Announce = lambda run, task: None,
+    announce: Announce | None = None,
 ) -> Run:
     """Train an experiment and record it.
 
@@ -55,7 +55,7 @@ def record(
     store: Store,
     *,
     observers: Sequence[Observer] = (),
-    announce: Announce = lambda run, task: None,
+    announce: Announce | None = None,
 ) -> Run:
     """Train a task that is ready, such as one on images of your own making, and record it.
 
@@ -65,9 +65,7 @@ def record(
     return _record(store.create(task), task, None, observers, announce)
 
 
-def resume(
-    run: Run, *, observers: Sequence[Observer] = (), announce: Announce = lambda run, task: None
-) -> Run:
+def resume(run: Run, *, observers: Sequence[Observer] = (), announce: Announce | None = None) -> Run:
     """Continue a run from its last checkpoint, to the weights that it would have had anyway.
 
     Raises:
@@ -79,7 +77,8 @@ def resume(
         raise ConfigError(f"The run {run.id} is finished. See: cutaway runs show {run.id}")
     if run.status == "diverged":
         raise ConfigError(
-            f"The run {run.id} has diverged and would again ({run.row.reason}). Train with a lower --train.lr."
+            f"The run {run.id} has diverged and would again ({run.row.reason}). "
+            "Train with a lower --train.lr."
         )
     experiment = run.experiment
     if run.row.threads:
@@ -92,12 +91,17 @@ def resume(
 
 
 def _record(
-    run: Run, task: Task, checkpoint: Checkpoint | None, observers: Sequence[Observer], announce: Announce
+    run: Run,
+    task: Task,
+    checkpoint: Checkpoint | None,
+    observers: Sequence[Observer],
+    announce: Announce | None,
 ) -> Run:
     recorder = Recorder(run, task)
     with locked(run.folder), stop_on_signals() as stop:
         remove_leftovers(run.folder)
-        announce(run, task)
+        if announce:
+            announce(run, task)
         try:
             train_task(task, [recorder, *observers], stop, checkpoint)
         except BaseException as error:

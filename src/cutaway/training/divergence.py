@@ -15,7 +15,7 @@ def is_finite(objective: Tensor, gradients: list[Tensor]) -> Tensor:
 
     The largest magnitude is taken, not the sum of squares, which overflows for finite values.
     """
-    largest = torch.stack(torch._foreach_norm(gradients, float("inf")))  # type: ignore[attr-defined]
+    largest = torch.stack(torch._foreach_norm(gradients, float("inf")))
     return torch.isfinite(largest.amax() + objective.detach())
 
 
@@ -48,7 +48,7 @@ def find_cause(net: Net, inputs: Tensor, objective: Callable[[Tensor], Tensor]) 
     total = objective(value)
     if not total.isfinite():
         return "the objective"
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     return _first_gradient(net, outputs)
 
 

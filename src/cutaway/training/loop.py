@@ -149,7 +149,7 @@ class _Training:
         self.optimiser.zero_grad()
         logits = run(self.computing, inputs).float()
         plain, objective = objectives(logits, labels, self.recipe.label_smoothing)
-        objective.backward()  # type: ignore[no-untyped-call]
+        objective.backward()
         if self.device.type == "cpu" or number % CUDA_CHECK_STEPS == 0:
             gradients = [p.grad for p in self.parameters if p.grad is not None]
             if not is_finite(objective, gradients):
@@ -214,7 +214,9 @@ class _Training:
             self.task.preprocess(pixels),
             lambda logits: objectives(logits, labels, self.recipe.label_smoothing)[1],
         )
-        reason = f"{cause} is not finite. The learning rate was {self.lr:.4g}: try --train.lr {self.lr / 10:.2g}"
+        reason = (
+            f"{cause} is not finite. The learning rate was {self.lr:.4g}: try --train.lr {self.lr / 10:.2g}"
+        )
         self.tell(events.Diverged(self.position.epoch + 1, number + 1, reason))
 
     def checkpoint(self) -> Checkpoint:

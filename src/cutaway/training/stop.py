@@ -10,12 +10,13 @@ from types import FrameType
 
 
 class Stop:
-    """A request that a training asks after at every step: ``stop()`` is true once made."""
+    """A request that a training asks after at every step: ``stop()`` is true once it is made."""
 
     def __init__(self) -> None:
         self.requested = False
 
     def __call__(self) -> bool:
+        """Whether somebody asked."""
         return self.requested
 
 

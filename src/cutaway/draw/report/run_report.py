@@ -13,8 +13,8 @@ from cutaway import __version__
 from cutaway.data import Images
 from cutaway.draw.diagram import flow_diagram
 from cutaway.draw.embed import figure_svg, mosaic_svg, picture_uri
+from cutaway.draw.figures import MEASURES, SPLIT_COLOURS, plot_measure
 from cutaway.draw.mosaic import kernel_mosaic, map_mosaic
-from cutaway.draw.plot import MEASURES, SPLIT_COLOURS, plot_measure
 from cutaway.errors import ConfigError
 from cutaway.look import Answers, FeatureMaps, answers, feature_maps, kernels
 from cutaway.nets import describe
@@ -26,6 +26,7 @@ LARGEST = 10_000_000
 
 _MAPS_BUDGET = 6_000_000
 _KERNELS_BUDGET = 2_500_000
+_MISTAKES_BUDGET = 1_000_000
 _MOST_MISTAKES = 30
 _MOST_CLASSES = 40
 """A confusion matrix of more classes is left to ``cutaway evaluate --json``."""
@@ -100,7 +101,8 @@ def _facts(subject: Subject, run: Run, epochs: list[EpochRow], said: Answers) ->
     if len(epochs) and epochs[-1].epoch:
         facts.append(("epochs", f"{epochs[-1].epoch}"))
         facts.append(("training", f"{run.row.seconds:.1f} s"))
-        facts.append(("images a second", f"{epochs[-1].images_per_second:,.0f}"))
+        images = sum(row.images_per_second * row.seconds for row in epochs)
+        facts.append(("images a second", f"{images / run.row.seconds:,.0f}"))
     return facts
 
 
@@ -132,19 +134,26 @@ def _confusion(said: Answers) -> dict[str, Any] | None:
 
 
 def _mistakes(said: Answers, images: Images) -> list[dict[str, str]]:
-    """The surest mistakes, with the test image's own number."""
+    """The surest mistakes while there is room, with the test image's own number."""
     test = images.split("test")
-    return [
-        {
-            "uri": picture_uri(test.pixels[mistake.position]),
-            "number": str(int(test.index[mistake.position])),
-            "label": said.classes[mistake.label],
-            "guess": said.classes[mistake.guess],
-            "confidence": f"{mistake.confidence:.1%}",
-            "own": f"{mistake.label_probability:.1%}",
-        }
-        for mistake in said.mistakes()[:_MOST_MISTAKES]
-    ]
+    shown: list[dict[str, str]] = []
+    room = _MISTAKES_BUDGET
+    for mistake in said.mistakes()[:_MOST_MISTAKES]:
+        uri = picture_uri(test.pixels[mistake.position])
+        room -= len(uri)
+        if room < 0:
+            break
+        shown.append(
+            {
+                "uri": uri,
+                "number": str(int(test.index[mistake.position])),
+                "label": said.classes[mistake.label],
+                "guess": said.classes[mistake.guess],
+                "confidence": f"{mistake.confidence:.1%}",
+                "own": f"{mistake.label_probability:.1%}",
+            }
+        )
+    return shown
 
 
 def _kernels(subject: Subject) -> list[_Picture]:
@@ -190,15 +199,18 @@ def _maps(subject: Subject, images: Images, chosen: list[int]) -> tuple[list[dic
     sections: list[dict[str, Any]] = []
     room = _MAPS_BUDGET
     for place, position in enumerate(chosen):
-        pictures = [_map_picture(found, layer, place, limits[layer], blanks[layer][place]) for layer in limits]
-        room -= sum(len(picture.svg) for picture in pictures)
+        pictures = [
+            _map_picture(found, layer, place, limits[layer], blanks[layer][place]) for layer in limits
+        ]
+        uri = picture_uri(test.pixels[position])
+        room -= len(uri) + sum(len(picture.svg) for picture in pictures)
         if room < 0:
             return sections, len(chosen) - place
         sections.append(
             {
                 "name": images.classes[int(test.labels[position])],
                 "number": int(test.index[position]),
-                "uri": picture_uri(test.pixels[position]),
+                "uri": uri,
                 "pictures": pictures,
             }
         )

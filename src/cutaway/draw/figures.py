@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from cutaway.data import Images
 from cutaway.draw.mosaic import Mosaic, kernel_mosaic, map_mosaic
@@ -32,7 +33,9 @@ def plot(result: Any) -> Figure:
     Raises:
         TypeError: there is no picture of such a value.
     """
-    raise TypeError(f"plot() draws FeatureMaps, Kernels, Answers, Run and Images, not {type(result).__name__}.")
+    raise TypeError(
+        f"plot() draws FeatureMaps, Kernels, Answers, Run and Images, not {type(result).__name__}."
+    )
 
 
 @plot.register
@@ -44,12 +47,12 @@ def _(result: FeatureMaps) -> Figure:
         for layer, values in result.layers.items()
     }
     figure = _stack([mosaics[layer][0] for layer in layers], images)
-    axes = np.atleast_1d(figure.axes).reshape(len(layers), images)
     for row, layer in enumerate(layers):
         limit = max(mosaic.limit for mosaic in mosaics[layer])
         for column, mosaic in enumerate(mosaics[layer]):
             shape = "×".join(map(str, result.layers[layer].shape[1:]))
-            _draw_mosaic(axes[row, column], mosaic, limit, f"{layer}  {shape}  ±{limit:.3g}")
+            axes = figure.axes[row * images + column]
+            _draw_mosaic(axes, mosaic, limit, f"{layer}  {shape}  ±{limit:.3g}")
     return figure
 
 
@@ -81,7 +84,9 @@ def _(result: Answers) -> Figure:
     if len(confusion) <= 30:
         for row, column in np.argwhere(confusion):
             colour = "white" if shares[row, column] > 0.35 else INK
-            axes.text(column, row, str(confusion[row, column]), ha="center", va="center", color=colour, size=7)
+            axes.text(
+                column, row, str(confusion[row, column]), ha="center", va="center", color=colour, size=7
+            )
     axes.set_title(f"{result.subject}: {result.error():.2%} of {len(result.labels):,} wrong", size=9)
     return figure
 
@@ -89,7 +94,9 @@ def _(result: Answers) -> Figure:
 @plot.register
 def _(result: Images) -> Figure:
     """A sheet of examples: a row for each class of each split, the split's first images of it."""
-    shown = [(name, split, label) for name, split in result.splits.items() for label in range(len(result.classes))]
+    shown = [
+        (name, split, label) for name, split in result.splits.items() for label in range(len(result.classes))
+    ]
     shown = shown[:_MOST_ROWS]
     figure = Figure(figsize=(0.62 * _EXAMPLES + 1.6, 0.62 * len(shown)), layout="constrained")
     grid = figure.subplots(len(shown), _EXAMPLES, squeeze=False)
@@ -99,7 +106,9 @@ def _(result: Images) -> Figure:
             axes = grid[row, column]
             axes.set_axis_off()
             if column < len(members):
-                axes.imshow(split.pixels[members[column]].permute(1, 2, 0), cmap="gray", vmin=0, vmax=255)
+                axes.imshow(
+                    split.pixels[members[column]].permute(1, 2, 0).numpy(), cmap="gray", vmin=0, vmax=255
+                )
         title = f"{name}: {result.classes[label]}"
         grid[row, 0].text(-0.2, 0.5, title, size=7, ha="right", va="center", transform=grid[row, 0].transAxes)
     return figure
@@ -142,7 +151,9 @@ SPLIT_COLOURS = {"train": "#7f7f7f", "validation": "#1f77b4", "test": "#d62728"}
 def _draw_curve(axes: Axes, epochs: Sequence[EpochRow], field: str, label: str, factor: float) -> None:
     """One measure by epoch, a line for each split, on a scale that suits its span."""
     for split, colour in SPLIT_COLOURS.items():
-        points = [(row.epoch, getattr(row.scores[split], field) * factor) for row in epochs if split in row.scores]
+        points = [
+            (row.epoch, getattr(row.scores[split], field) * factor) for row in epochs if split in row.scores
+        ]
         if points:
             axes.plot(*zip(*points, strict=True), color=colour, label=split, marker="o", markersize=4)
     axes.set_xlabel("epoch")
@@ -152,7 +163,7 @@ def _draw_curve(axes: Axes, epochs: Sequence[EpochRow], field: str, label: str, 
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
@@ -171,7 +182,7 @@ def _draw_mosaic(axes: Axes, mosaic: Mosaic, limit: float, title: str) -> None:
     """Tiles on one signed scale with their numbers; blank ones are crossed out."""
     axes.imshow(mosaic.array(), cmap=SIGNED, vmin=-limit or -1, vmax=limit or 1, interpolation="nearest")
     _, height, width = mosaic.tiles.shape
-    inches = axes.figure.get_figure(root=True).get_size_inches()[0]  # type: ignore[union-attr]
+    inches = axes.figure.get_figure(root=True).get_size_inches()[0]
     size = min(6.0, 72 * inches / mosaic.size[1] * mosaic.strip * 0.7)
     for index, number in enumerate(mosaic.numbers):
         top, left = mosaic.corner(index)

@@ -1,0 +1,67 @@
+"""What all tests share: a small experiment, trained once, and its store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from cutaway.cli.app import main
+from cutaway.config import Experiment, load_experiment
+from cutaway.store import Run, Store, train
+
+SMALL_NET = """
+conv 4 5x5
+maxpool 2
+relu
+conv 6 3x3
+relu
+maxpool 2
+dropout 0.1
+flatten
+dense 10
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _two_threads() -> None:
+    """The same number of threads on every machine, so that numbers agree between them."""
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def small() -> Experiment:
+    """Two short epochs of a small net with 1 000 digits: under a second of training."""
+    return load_experiment(
+        Experiment(),
+        {
+            "name": "small",
+            "net": SMALL_NET,
+            "data": {"train_images": 1000, "validation": 500},
+            "train": {"epochs": 2, "batch": 50, "lr": 0.1},
+        },
+    )
+
+
+@pytest.fixture(scope="session")
+def trained(small: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The small experiment, trained. Tests must leave it as it is."""
+    return train(small, store=Store(tmp_path_factory.mktemp("trained")))
+
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def cutaway(capsys: pytest.CaptureFixture[str]) -> Command:
+    """A command line in this process: its exit code, stdout and stderr."""
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        tokens: Sequence[str] = [str(argument) for argument in arguments]
+        code = main(tokens)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run

@@ -1,0 +1,193 @@
+"""The framing: a picture of any size and polarity is set as the training images stand."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cutaway.config import DataConfig
+from cutaway.data import Framing, Images, Split, load_source
+from cutaway.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def digits() -> Images:
+    return load_source(DataConfig())
+
+
+@pytest.fixture(scope="module")
+def framing(digits: Images) -> Framing:
+    return Framing.fit(digits.split("train"))
+
+
+def _split(pixels: Tensor) -> Split:
+    return Split(pixels, torch.zeros(len(pixels), dtype=torch.int64), torch.arange(len(pixels)))
+
+
+def _page(digit: Tensor, times: int, top: int, left: int, *, dark: bool) -> Tensor:
+    """A digit ``(28, 28)``, enlarged, somewhere on a page of 260×400, dark on light or light on dark."""
+    large = F.interpolate(digit[None, None].float(), scale_factor=times, mode="bilinear", align_corners=False)
+    page = torch.zeros(1, 260, 400, dtype=torch.uint8)
+    side = 28 * times
+    page[0, top : top + side, left : left + side] = large[0, 0].round().to(torch.uint8)
+    return 255 - page if dark else page
+
+
+def _correlation(one: Tensor, other: Tensor) -> float:
+    return float(torch.corrcoef(torch.stack((one.flatten(), other.flatten())).double())[0, 1])
+
+
+def test_mnist_s_digits_stand_as_its_makers_wrote(framing: Framing) -> None:
+    """Scaled to 20 pixels, the centre of mass in the middle of 28: at 14, where pixel 0 is at 0."""
+    assert framing.shape == (1, 28, 28)
+    assert framing.ground == 0
+    assert framing.extent == 20
+    assert framing.by_mass
+    assert framing.centre == pytest.approx((14, 14), abs=0.1)
+
+
+@pytest.mark.parametrize("dark", [True, False])
+def test_a_digit_on_a_page_comes_back_as_it_was(digits: Images, framing: Framing, dark: bool) -> None:
+    originals = digits.split("test").pixels[:60, 0]
+    places = [(3, 5), (80, 200), (0, 232), (60, 9)]
+    alike = []
+    for number, digit in enumerate(originals):
+        top, left = places[number % 4]
+        framed, notes = framing(_page(digit, 4 + number % 3, top, left, dark=dark))
+        assert framed.shape == (1, 28, 28)
+        assert framed.dtype == torch.uint8
+        assert notes[0] == ("dark on light: inverted" if dark else "light on dark")
+        assert notes[1] == "400×260 pixels: figure set in 28×28"
+        alike.append(_correlation(framed[0], digit))
+    # A digit that is set a pixel aside correlates at 0.7 or less; one in place, scaled by up to a
+    # twentieth, at 0.9 or more. A few lie on the border between two pixels.
+    assert sorted(alike)[len(alike) // 2] > 0.95
+    assert sum(value > 0.9 for value in alike) >= 0.7 * len(alike)
+
+
+def test_size_and_place_on_the_page_make_no_difference(digits: Images, framing: Framing) -> None:
+    digit = digits.split("test").pixels[0, 0]
+    found = [framing(_page(digit, times, 2, left, dark=True))[0] for times in (4, 6, 9) for left in (1, 120)]
+    assert all(_correlation(found[0], other) > 0.97 for other in found[1:])
+
+
+def test_contrast_makes_no_difference(digits: Images, framing: Framing) -> None:
+    page = _page(digits.split("test").pixels[0, 0], 5, 20, 30, dark=True)
+    faint = (200 - (255 - page.float()) * 0.3).round().to(torch.uint8)  # grey on grey paper
+    assert _correlation(framing(page)[0], framing(faint)[0]) > 0.99
+    assert int(framing(faint)[0].max()) > 230
+
+
+def test_an_image_that_stands_as_it_should_is_left_alone(digits: Images, framing: Framing) -> None:
+    digit = digits.split("test").pixels[0]
+    framed, notes = framing(digit)
+    assert torch.equal(framed, digit)
+    assert notes == ("light on dark",)
+
+
+def test_an_image_of_the_right_size_but_dark_on_light_is_inverted(digits: Images, framing: Framing) -> None:
+    digit = digits.split("test").pixels[0]
+    framed, notes = framing(255 - digit)
+    assert notes[0] == "dark on light: inverted"
+    assert _correlation(framed, digit) > 0.95
+
+
+def test_nets_that_learnt_dark_on_light_get_that(digits: Images) -> None:
+    framing = Framing.fit(_split(255 - digits.split("train").pixels[:500]))
+    assert framing.ground == 255
+    digit = digits.split("test").pixels[0, 0]
+    framed, notes = framing(_page(digit, 5, 10, 40, dark=True))
+    assert notes[0] == "dark on light"
+    assert _correlation(framed[0], 255 - digit) > 0.9
+    framed, notes = framing(_page(digit, 5, 10, 40, dark=False))
+    assert notes[0] == "light on dark: inverted"
+    assert _correlation(framed[0], 255 - digit) > 0.9
+
+
+def test_figures_centred_by_their_box_are_told_from_those_centred_by_mass() -> None:
+    """Wedges whose box is centred and whose mass is not, heavy above, below, left or right."""
+    images = torch.zeros(40, 1, 21, 21, dtype=torch.uint8)
+    wedge = torch.ones(11, 11).tril().mul(255).to(torch.uint8)
+    for number, image in enumerate(images):
+        image[0, 5:16, 5:16] = torch.rot90(wedge, number % 4)
+    framing = Framing.fit(_split(images))
+    assert not framing.by_mass
+    assert framing.extent == 11
+    assert framing.centre == (10, 10)
+    page = torch.zeros(1, 100, 100, dtype=torch.uint8)
+    page[0, 20:75, 30:85] = torch.ones(55, 55).tril().mul(255).to(torch.uint8)
+    framed, _ = framing(page)
+    assert _correlation(framed, images[0]) > 0.95
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+@pytest.mark.parametrize("size", [(28, 28), (100, 60), (1, 1), (2, 9)])
+def test_a_blank_picture_is_refused(framing: Framing, value: int, size: tuple[int, int]) -> None:
+    with pytest.raises(DataError, match="there is nothing on it"):
+        framing(torch.full((1, *size), value, dtype=torch.uint8))
+
+
+def test_a_picture_with_faint_noise_counts_as_blank(framing: Framing) -> None:
+    noise = torch.randint(120, 130, (1, 90, 90), generator=torch.Generator().manual_seed(0))
+    with pytest.raises(DataError, match="there is nothing on it"):
+        framing(noise.to(torch.uint8))
+
+
+@pytest.mark.parametrize("size", [(1, 400), (400, 1), (2, 2), (3, 3), (5, 900)])
+def test_pictures_of_odd_sizes_are_set_too(framing: Framing, size: tuple[int, int]) -> None:
+    picture = torch.full((1, *size), 255, dtype=torch.uint8)
+    picture[0, size[0] // 2, size[1] // 2] = 0
+    framed, _ = framing(picture)
+    assert framed.shape == (1, 28, 28)
+    assert int(framed.max()) > 200
+
+
+def test_colour_images_fill_their_frame() -> None:
+    images = torch.randint(0, 256, (20, 3, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    framing = Framing.fit(_split(images))
+    assert framing == Framing((3, 8, 8))
+    framed, notes = framing(images[0])
+    assert torch.equal(framed, images[0])
+    assert notes == ()
+
+
+def test_grey_photographs_fill_their_frame(digits: Images) -> None:
+    images = torch.randint(0, 256, (50, 1, 9, 9), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    assert Framing.fit(_split(images)).ground == -1
+    # One in five digits on another ground is too many for a common one.
+    mixed = digits.split("train").pixels[:100].clone()
+    mixed[::5] = 255 - mixed[::5]
+    assert Framing.fit(_split(mixed)).ground == -1
+
+
+def test_images_without_any_figure_fill_their_frame() -> None:
+    assert Framing.fit(_split(torch.zeros(5, 1, 9, 9, dtype=torch.uint8))) == Framing((1, 9, 9))
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 100), (100, 40), (8, 9), (4, 2)])
+def test_a_photograph_is_scaled_by_its_shorter_side_and_cut_in_the_middle(height: int, width: int) -> None:
+    # Brightness grows from left to right and from top to bottom: what is kept can be read from it.
+    down = torch.linspace(0, 250, height).view(1, -1, 1).expand(1, height, width)
+    across = torch.linspace(0, 250, width).view(1, 1, -1).expand(1, height, width)
+    picture = torch.cat((down, across, across)).round().to(torch.uint8)
+    framed, notes = Framing((3, 8, 8))(picture)
+    assert framed.shape == (3, 8, 8)
+    assert notes == (f"{width}×{height} pixels scaled to 8×8",)
+    for values, size in ((framed[0].float().mean(1), height), (framed[1].float().mean(0), width)):
+        # The centres of 8 pixels lie 7/8 of what is kept apart; a pixel of the picture is a step.
+        step = 250 / (size - 1)
+        assert float(values.mean()) == pytest.approx(125, abs=250 * 0.5 / 8 + 1)  # half a pixel
+        wanted = min(250, step * min(height, width) * 7 / 8)
+        assert float(values[-1] - values[0]) == pytest.approx(
+            wanted, abs=8
+        )  # less at the edges, where a filter ends
+
+
+@pytest.mark.parametrize("fitted", [True, False])
+def test_it_comes_back_from_json(framing: Framing, fitted: bool) -> None:
+    made = framing if fitted else Framing((3, 8, 8))
+    assert Framing.from_json(json.loads(json.dumps(made.to_json()))) == made

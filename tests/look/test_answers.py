@@ -1,0 +1,122 @@
+"""Answers against plain loops over numbers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from cutaway import Subject
+from cutaway.data import Split
+from cutaway.errors import DataError
+from cutaway.look import Answers, answers
+from cutaway.store import Run
+
+
+def some_answers(count: int = 200, classes: int = 7) -> Answers:
+    """Random answers; a quarter of the rows have ties, as coarse probabilities do."""
+    generator = torch.Generator().manual_seed(9)
+    scores = torch.randn(count, classes, generator=generator) * 2
+    scores[::4] = scores[::4].round()
+    probabilities = scores.softmax(1)
+    labels = torch.randint(classes, (count,), generator=generator)
+    return Answers(probabilities, labels, tuple("abcdefg"[:classes]))
+
+
+def order(row: list[float]) -> list[int]:
+    """Classes from the likeliest down; of equal ones the first comes first."""
+    return sorted(range(len(row)), key=lambda k: (-row[k], k))
+
+
+def test_confusion_counts_like_a_loop() -> None:
+    said = some_answers()
+    counts = [[0] * 7 for _ in range(7)]
+    for row, label in zip(said.probabilities.tolist(), said.labels.tolist(), strict=True):
+        counts[label][order(row)[0]] += 1
+    assert said.confusion.tolist() == counts
+    assert said.confusion.dtype == torch.int64
+
+
+@pytest.mark.parametrize("guesses", [1, 2, 5, 7])
+def test_error_counts_like_a_loop(guesses: int) -> None:
+    said = some_answers()
+    rows = zip(said.probabilities.tolist(), said.labels.tolist(), strict=True)
+    wrong = sum(label not in order(row)[:guesses] for row, label in rows)
+    assert said.error(guesses) == pytest.approx(wrong / 200, abs=1e-12)
+
+
+def test_objective_is_the_mean_negative_log_probability() -> None:
+    said = some_answers()
+    rows = zip(said.probabilities.tolist(), said.labels.tolist(), strict=True)
+    wanted = math.fsum(-math.log(row[label]) for row, label in rows) / 200
+    assert said.objective == pytest.approx(wanted, rel=1e-9)
+
+
+def test_objective_stays_finite_where_a_class_was_ruled_out() -> None:
+    said = Answers(torch.tensor([[1.0, 0.0]]), torch.tensor([1]), ("a", "b"))
+    assert 80 < said.objective < 100
+
+
+def test_mistakes_stand_in_the_order_of_their_confidence() -> None:
+    said = some_answers()
+    wanted = []
+    for position, (row, label) in enumerate(
+        zip(said.probabilities.tolist(), said.labels.tolist(), strict=True)
+    ):
+        guess = order(row)[0]
+        if guess != label:
+            wanted.append((position, label, guess, row[guess], row[label]))
+    wanted.sort(key=lambda mistake: (-mistake[3], mistake[0]))
+    found = [(m.position, m.label, m.guess, m.confidence, m.label_probability) for m in said.mistakes()]
+    assert found == wanted
+    assert len(found) == round(said.error() * 200)
+    assert len(found) == int(said.confusion.sum() - said.confusion.trace())
+
+
+def test_one_value_for_everything_is_not_called_right() -> None:
+    """A dead net answers the same for all: only the first class may count as guessed."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 10))
+    for parameter in model.parameters():
+        nn.init.zeros_(parameter)
+    labels = torch.arange(10).repeat(3)
+    split = Split(torch.zeros(30, 1, 2, 2, dtype=torch.uint8), labels, torch.arange(30))
+    said = answers(Subject(model, (1, 2, 2)), split)
+    torch.testing.assert_close(said.probabilities, torch.full((30, 10), 0.1))
+    assert said.error(1) == pytest.approx(0.9)
+    assert said.error(5) == pytest.approx(0.5)
+    assert said.error(10) == 0
+    assert said.confusion[:, 0].tolist() == [3] * 10
+    assert len(said.mistakes()) == 27
+    assert list(said.classes) == [str(k) for k in range(10)]
+
+
+def test_probabilities_are_the_softmax_of_the_logits_in_evaluation_mode() -> None:
+    torch.manual_seed(3)
+    dense = nn.Linear(4, 3)
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.9), dense).train()
+    pixels = torch.randint(256, (5, 1, 2, 2), generator=torch.Generator().manual_seed(4)).to(torch.uint8)
+    said = answers(
+        Subject(model, (1, 2, 2), tuple("abc")), Split(pixels, torch.zeros(5).long(), torch.arange(5))
+    )
+    logits = pixels.flatten(1).double() / 255 @ dense.weight.double().T + dense.bias.double()
+    wanted = logits.exp() / logits.exp().sum(1, keepdim=True)
+    torch.testing.assert_close(said.probabilities.double(), wanted.detach(), atol=1e-6, rtol=1e-5)
+
+
+def test_answers_of_a_run_equal_its_own_score(trained: Run) -> None:
+    """The ledger's numbers come from the training's own path: other order of layers, other code."""
+    said = answers(trained.subject(), trained.images().split("test"))
+    best = [epoch for epoch in trained.epochs() if epoch.best][-1].scores["test"]
+    assert said.error(1) == best.top1_error
+    assert said.error(5) == best.top5_error
+    assert said.objective == pytest.approx(best.objective, rel=1e-5)
+    assert len(said.labels) == best.images == 10_000
+
+
+def test_more_classes_than_the_subject_knows_are_refused() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    split = Split(torch.zeros(2, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 3]), torch.arange(2))
+    with pytest.raises(DataError, match=r"more classes than model knows \(3\)"):
+        answers(Subject(model, (1, 2, 2)), split)
