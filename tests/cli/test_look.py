@@ -15,6 +15,7 @@ from PIL import Image
 
 from cutaway.look import feature_maps, kernels
 from cutaway.store import Run, Store
+from cutaway.store.saved import save_weights
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -61,8 +62,6 @@ def test_best_and_last_weights_are_told_apart(cutaway: Command, trained: Run, tm
     store = Store(tmp_path / "runs")
     shutil.copytree(trained.ledger.path.parent, store.folder)
     run = store.find(trained.id)
-    from cutaway.store.saved import save_weights
-
     checkpoint, card = run.load("last")
     tensors = {
         name: torch.zeros_like(t) if t.is_floating_point() else t for name, t in checkpoint.tensors.items()
@@ -176,7 +175,7 @@ def test_another_ending_is_refused_with_those_that_there_are(
     ],
 )
 def test_what_is_not_there_is_told(
-    cutaway: Command, store: Path, tmp_path: Path, options: list[str], code: int, told: str
+    cutaway: Command, store: Path, tmp_path: Path, *, options: list[str], code: int, told: str
 ) -> None:
     found, out, err = cutaway("look", *options, "-o", tmp_path / "a.npz", "--store", store)
     assert (found, out) == (code, "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -86,8 +87,6 @@ def test_a_terminal_has_styles_and_no_colour_leaves_out_the_colours() -> None:
         "COLUMNS": "120",
     }
     assert "\x1b[" in on_terminal(["nets", "list"], plain)
-    import re
-
     # 30 to 49 and 90 to 107 choose colours; 1 is bold, which NO_COLOR allows.
     coloured = re.compile(r"\x1b\[(?:\d+;)*(?:3\d|4\d|9\d|10\d)[;m]")
     for line in (["nets", "list"], ["--help"]):

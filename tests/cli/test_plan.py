@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +30,7 @@ def test_shapes_and_costs_are_those_of_arithmetic(cutaway: Command) -> None:
     assert [layer["parameters"] for layer in layers] == [20 * 25 + 20, 0, 0, 0, 2880 * 10 + 10]
     assert [layer["multiply_adds"] for layer in layers] == [24 * 24 * 20 * 25, 0, 0, 0, 2880 * 10]
     assert [layer["bytes"] for layer in layers] == [4 * 20 * 576, 4 * 2880, 4 * 2880, 4 * 2880, 40]
-    for before, after in zip(layers, layers[1:], strict=False):
+    for before, after in itertools.pairwise(layers):
         assert before["output"] == after["input"]
     assert facts["input"] == [1, 28, 28]
     assert facts["parameters"] == sum(layer["parameters"] for layer in layers)

@@ -54,7 +54,8 @@ def coloured(array: Array) -> Array:
     """Ink and paper in colours: yellow on dark blue."""
     ink, paper = np.array([250, 240, 40]), np.array([0, 0, 60])
     share = array[:, :, None] / 255
-    return (share * ink + (1 - share) * paper).round().astype(np.uint8)
+    mixed: Array = (share * ink + (1 - share) * paper).round().astype(np.uint8)
+    return mixed
 
 
 VARIANTS: dict[str, Callable[[Array], Array]] = {
@@ -73,7 +74,14 @@ VARIANTS: dict[str, Callable[[Array], Array]] = {
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_digit_is_recognised_however_it_is_drawn(
-    cutaway: Command, trained: Run, store: Path, sure: list[int], said: Answers, tmp_path: Path, variant: str
+    *,
+    cutaway: Command,
+    trained: Run,
+    store: Path,
+    sure: list[int],
+    said: Answers,
+    tmp_path: Path,
+    variant: str,
 ) -> None:
     pixels = trained.images().split("test").pixels
     paths = []
@@ -127,7 +135,7 @@ def test_each_file_has_a_line_with_the_three_likeliest_classes(
 
 @pytest.mark.parametrize("kind", ["jpg", "bmp", "gif", "webp", "tiff"])
 def test_other_formats_are_read_too(
-    cutaway: Command, trained: Run, store: Path, sure: list[int], tmp_path: Path, kind: str
+    *, cutaway: Command, trained: Run, store: Path, sure: list[int], tmp_path: Path, kind: str
 ) -> None:
     path = tmp_path / f"digit.{kind}"
     Image.fromarray(digit(trained, sure[0])).save(path)
@@ -164,7 +172,7 @@ def broken(path: Path) -> None:
     ],
 )
 def test_what_is_no_picture_of_anything_is_told_by_name(
-    cutaway: Command, trained: Run, store: Path, tmp_path: Path, make: Callable[[Path], object], told: str
+    *, cutaway: Command, trained: Run, store: Path, tmp_path: Path, make: Callable[[Path], object], told: str
 ) -> None:
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
     Image.fromarray(digit(trained, 0)).save(good)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,8 +72,9 @@ def test_a_file_is_trained_and_recorded(cutaway: Command, toml: Path, store: Pat
 
 def test_every_kind_of_field_can_be_replaced(cutaway: Command, toml: Path, store: Path) -> None:
     line = (
-        "--name other --seed 7 --train.epochs 0 --train.lr 0.25 --train.optimiser adam --train.nesterov false "
-        "--train.schedule cosine --data.validation 0.01 --data.train_images 150 --data.preprocess unit"
+        "--name other --seed 7 --train.epochs 0 --train.lr 0.25 --train.optimiser adam "
+        "--train.nesterov false --train.schedule cosine --data.validation 0.01 "
+        "--data.train_images 150 --data.preprocess unit"
     )
     code, _, err = cutaway("train", toml, *line.split(), "--net", "flatten | dense 10", "--store", store)
     assert code == 0, err
@@ -195,8 +197,6 @@ def test_a_stopped_run_is_continued_to_the_same_weights(cutaway: Command, toml: 
 
     def stop_in_the_middle(event: Event) -> None:
         if isinstance(event, StepDone) and (event.epoch, event.step) == (2, 1):
-            import signal
-
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(InterruptedRunError, match="cutaway resume"):

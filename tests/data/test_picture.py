@@ -213,6 +213,29 @@ def test_a_damaged_file_gives_pixels_or_is_refused(tmp_path: Path, kind: str) ->
             assert pixels.shape[0] == 3
 
 
+@pytest.mark.parametrize("value", [0, 26])
+def test_a_turn_with_damaged_remarks_is_told_as_damage(tmp_path: Path, value: int) -> None:
+    """Pillow raises struct.error or TypeError where it writes the EXIF data anew without the turn."""
+    exif = Image.Exif()
+    exif[0x010E], exif[0x0112] = "abc", 6
+    path = _save(_noise(), tmp_path / "a.jpg", exif=exif)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"Exif") + 17] = value  # the first remark is now of another kind
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="can't be read as an image: "):
+        read_picture(path, 1)
+
+
+def test_a_kind_of_pixel_that_is_not_known_is_told_as_damage(tmp_path: Path) -> None:
+    """Pillow raises NotImplementedError for it."""
+    path = _save(_noise(), tmp_path / "a.dds")
+    content = bytearray(path.read_bytes())
+    content[80] = 17
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="can't be read as an image: Unknown pixel format"):
+        read_picture(path, 1)
+
+
 def test_a_chunk_without_a_name_is_told_as_damage(file: Path) -> None:
     """Pillow raises SyntaxError where the second part of a PNG's pixels should begin."""
     noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)

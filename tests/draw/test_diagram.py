@@ -10,7 +10,10 @@ import pytest
 from cutaway.draw import flow_diagram
 from cutaway.nets import Layer, LayerPlan, NetSpec, Plan, find_net, parse_net, plan
 
-NET = "eyes: conv 8 5x5 | maxpool 2 | relu | conv 32 3x3 | relu | maxpool 2 | flatten | dense 100 | tanh | dense 10"
+NET = (
+    "eyes: conv 8 5x5 | maxpool 2 | relu | conv 32 3x3 | relu | maxpool 2"
+    " | flatten | dense 100 | tanh | dense 10"
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +67,10 @@ def test_widths_follow_the_size_of_the_maps_and_heights_their_number(
             assert (one[2] < other[2]) == (a[2] < b[2])
             assert (one[0] < other[0]) == (a[3] < b[3])
     vectors = [(shape, block) for shape, block in zip(shapes, blocks(svg), strict=True) if len(shape) == 1]
-    for one, a in vectors:
-        for other, b in vectors:
-            assert (one[0] <= other[0]) or a[2] >= b[2]
-            assert a[3] == b[3]
+    for wide, c in vectors:
+        for narrow, d in vectors:
+            assert wide[0] <= narrow[0] or c[2] >= d[2]
+            assert c[3] == d[3]
 
 
 @pytest.mark.parametrize("net", ["lenet-theano", "cifar-alves"])
@@ -76,7 +79,7 @@ def test_blocks_stand_one_below_another_inside_the_picture(net: str) -> None:
     svg = ElementTree.fromstring(flow_diagram(plan(find_net(net), shape)))
     _, _, width, height = map(float, svg.attrib["viewBox"].split())
     bottom = 0.0
-    for x, y, w, h in blocks(svg):
+    for x, y, _, h in blocks(svg):
         assert y >= bottom
         assert x >= 0
         bottom = y + h

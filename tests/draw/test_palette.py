@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from matplotlib import colormaps
@@ -55,8 +57,8 @@ def test_signs_mirror_each_other() -> None:
 
 def test_colours_darken_away_from_zero() -> None:
     lights = [luminance(colour) for colour in signed_colours()]
-    assert all(a <= b + 0.01 for a, b in zip(lights[:127], lights[1:128], strict=True))
-    assert all(a + 0.01 >= b for a, b in zip(lights[128:255], lights[129:256], strict=True))
+    assert all(a <= b + 0.01 for a, b in itertools.pairwise(lights[:128]))
+    assert all(a + 0.01 >= b for a, b in itertools.pairwise(lights[128:]))
 
 
 def test_the_limit_is_the_end_of_the_scale_on_both_sides() -> None:

@@ -117,5 +117,5 @@ def test_images_of_another_shape_are_refused_with_both_shapes(trained: Run) -> N
 
 
 def test_an_unknown_layer_is_answered_with_the_nearest(trained: Run, images: Tensor) -> None:
-    with pytest.raises(NotFoundError, match='"conv3".*Did you mean "conv[12]"'):
+    with pytest.raises(NotFoundError, match=r'"conv3".*Did you mean "conv[12]"'):
         feature_maps(trained.subject(), images, ["conv3"])

@@ -24,10 +24,10 @@ def test_the_kernels_of_all_convolutions_are_the_weights_in_the_file(trained: Ru
     assert found.layers["conv2"].shape == (6, 4, 3, 3)
 
 
-def test_the_best_and_the_last_weights_are_told_apart(trained: Run) -> None:
-    first = Subject(nn.Sequential(nn.Conv2d(1, 2, 3)), (1, 5, 5), name="mine")
-    assert kernels(first).subject == "mine"
-    assert trained.id in kernels(trained.subject("last")).subject
+def test_a_result_names_its_subject(trained: Run) -> None:
+    mine = Subject(nn.Sequential(nn.Conv2d(1, 2, 3)), (1, 5, 5), name="mine")
+    assert kernels(mine).subject == "mine"
+    assert trained.id in kernels(trained.subject()).subject
 
 
 def test_nested_names_and_the_order_asked_for() -> None:
@@ -51,7 +51,7 @@ def test_the_result_is_a_copy() -> None:
 def test_layers_without_kernels_are_refused(trained: Run) -> None:
     with pytest.raises(ConfigError, match=r"dense1 is no convolution\..*conv1, conv2"):
         kernels(trained.subject(), ["dense1"])
-    with pytest.raises(NotFoundError, match='no layer "conv9".*Did you mean'):
+    with pytest.raises(NotFoundError, match=r'no layer "conv9".*Did you mean'):
         kernels(trained.subject(), ["conv9"])
     with pytest.raises(ConfigError, match="no convolution"):
         kernels(Subject(nn.Linear(2, 2), (2, 1, 1)))

@@ -18,6 +18,7 @@ app = App(
     version=__version__,
     help_format="plaintext",
     result_action="return_value",
+    suppress_keyboard_interrupt=False,  # main() answers it
 )
 
 _COMMANDS = {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,12 @@ from cutaway.errors import DataError, NotFoundError
 
 MOST_PIXELS = 100_000_000
 """Larger pictures are refused before they are decoded: ten thousand squared is no snapshot."""
+
+# What Pillow's decoders were seen to raise for files with changed bytes, and the kin of these.
+_UNREADABLE = (
+    *(OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError),
+    *(struct.error, zlib.error, Image.DecompressionBombError),
+)
 
 
 def read_picture(path: Path, channels: int) -> Tensor:
@@ -51,7 +59,7 @@ def read_picture(path: Path, channels: int) -> Tensor:
                 paper = Image.new("RGBA", upright.size, "white")
                 upright = Image.alpha_composite(paper, upright.convert("RGBA"))
             pixels = np.array(upright.convert("L" if channels == 1 else "RGB"))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except _UNREADABLE as error:
         reason = "it is no image" if isinstance(error, UnidentifiedImageError) else str(error)
         raise DataError(f"{path} can't be read as an image: {reason}.") from None
     tensor = torch.from_numpy(pixels)
