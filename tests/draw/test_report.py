@@ -304,7 +304,7 @@ def test_large_images_do_not_make_it_too_large(tmp_path: Path) -> None:
         {
             "name": "large",
             "net": "conv 2 9x9 stride 4 | relu | globalpool | flatten | dense 4",
-            "data": {"source": "idx", "path": str(noise_folder(tmp_path, 600, 40)), "validation": 4},
+            "data": {"source": "idx", "path": str(noise_folder(tmp_path, 900, 12)), "validation": 4},
             "train": {"epochs": 0},
         },
     )

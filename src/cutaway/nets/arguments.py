@@ -29,7 +29,8 @@ class NotationError(ConfigError):
 
     def __init__(self, line: int, column: int, problem: str, source: str) -> None:
         shown = source if len(source) <= 100 else source[:97] + "…"
-        super().__init__(f"line {line}, column {column}: {problem}\n    {shown}")
+        repeated = f"\n    {shown}" if shown.strip() else ""
+        super().__init__(f"line {line}, column {column}: {problem}{repeated}")
         self.line = line
         self.column = column
 
