@@ -64,7 +64,6 @@ def test_a_damaged_checkpoint_is_found(cutaway: Command, trained: Run, store: Pa
     assert facts["ledger"] == "ok"
     code, out, _ = cutaway("doctor", "--store", store)
     assert code == 4
-    # Not cut off at the edge of a screen: the path is what one needs.
     assert str(path) in out.replace("\n", "")
 
 

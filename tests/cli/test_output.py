@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cutaway.nets import ZOO
 from cutaway.store import Run
 
 Command = Callable[..., tuple[int, str, str]]
@@ -91,6 +92,15 @@ def test_a_terminal_has_styles_and_no_colour_leaves_out_the_colours() -> None:
     coloured = re.compile(r"\x1b\[(?:\d+;)*(?:3\d|4\d|9\d|10\d)[;m]")
     for line in (["nets", "list"], ["--help"]):
         assert not coloured.search(on_terminal(line, plain | {"NO_COLOR": "1"}))
+
+
+def test_on_a_narrow_terminal_no_word_is_lost() -> None:
+    told = on_terminal(["nets", "list"], ENVIRONMENT | {"TERM": "xterm", "COLUMNS": "70"})
+    assert max(len(re.sub(r"\x1b\[[\d;]*m", "", line).rstrip()) for line in told.splitlines()) <= 70
+    for name in ZOO:
+        assert name in told
+        for word in ZOO[name].summary.split():
+            assert word in told
 
 
 @pytest.mark.parametrize("line", [["nets", "list"], ["nets", "list", "--json"], ["plan", "lenet-theano"]])

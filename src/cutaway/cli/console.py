@@ -88,9 +88,14 @@ def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]], total: bool
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
+    for at, column in enumerate(columns):
         right = column.endswith(">")
-        table.add_column(column.removesuffix(">"), justify="right" if right else "left", no_wrap=True)
+        # On a narrow terminal a text in the last column goes on in the next line: a path that is cut
+        # off helps nobody.
+        whole = right or at < len(columns) - 1
+        table.add_column(
+            column.removesuffix(">"), justify="right" if right else "left", no_wrap=whole, overflow="fold"
+        )
     for at, row in enumerate(rows):
         if total and at == len(rows) - 1:
             table.add_section()
