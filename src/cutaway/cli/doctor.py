@@ -11,7 +11,7 @@ from cutaway.cli.console import Json, StoreOption, say_json, say_table
 from cutaway.errors import CutawayError
 
 
-def doctor(*, store: StoreOption = StoreOption(), json: Json = False) -> int:  # noqa: B008
+def doctor(*, store: StoreOption = StoreOption(), json: Json = False) -> int:
     """Versions, device, threads, health of the data and of the store."""
     import torch
 

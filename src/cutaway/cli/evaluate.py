@@ -17,7 +17,7 @@ def evaluate(
     *,
     split: str = "test",
     weights: Weights = "best",
-    store: StoreOption = StoreOption(),  # noqa: B008
+    store: StoreOption = StoreOption(),
     json: Json = False,
 ) -> None:
     """Score a run on a split: objective, top-1 and top-5 error, confusions.

@@ -35,7 +35,7 @@ def maps(
     image: Annotated[str, Parameter(negative="")] = "0",
     weights: Weights = "best",
     output: Output = None,
-    store: StoreOption = StoreOption(),  # noqa: B008
+    store: StoreOption = StoreOption(),
     json: Json = False,
 ) -> None:
     """What every unit of every layer gives for an image.
@@ -75,7 +75,7 @@ def kernels(
     layer: Layers = None,
     weights: Weights = "best",
     output: Output = None,
-    store: StoreOption = StoreOption(),  # noqa: B008
+    store: StoreOption = StoreOption(),
     json: Json = False,
 ) -> None:
     """The kernels of every convolution.

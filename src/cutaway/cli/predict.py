@@ -15,7 +15,7 @@ def predict(
     run: RunName,
     /,
     *images: Path,
-    store: StoreOption = StoreOption(),  # noqa: B008
+    store: StoreOption = StoreOption(),
     json: Json = False,
 ) -> None:
     """Classify image files: any format, size and colour, dark on light or light on dark.

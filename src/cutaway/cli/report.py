@@ -16,7 +16,7 @@ def report(
     /,
     *,
     output: Output = None,
-    store: StoreOption = StoreOption(),  # noqa: B008
+    store: StoreOption = StoreOption(),
     json: Json = False,
 ) -> None:
     """Write a run's report: one HTML file that needs nothing else.

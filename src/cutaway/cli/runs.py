@@ -40,7 +40,7 @@ def summary(run: Run) -> dict[str, Any]:
 
 
 @app.command(name="list")
-def list_runs(*, store: StoreOption = StoreOption(), json: Json = False) -> None:  # noqa: B008
+def list_runs(*, store: StoreOption = StoreOption(), json: Json = False) -> None:
     """All runs, the newest first."""
     facts = [summary(run) for run in store.open().runs()]
     if json:
@@ -59,7 +59,7 @@ def list_runs(*, store: StoreOption = StoreOption(), json: Json = False) -> None
 
 
 @app.command
-def show(run: RunName, /, *, store: StoreOption = StoreOption(), json: Json = False) -> None:  # noqa: B008
+def show(run: RunName, /, *, store: StoreOption = StoreOption(), json: Json = False) -> None:
     """One run: how it stands, its epochs, its experiment."""
     found = store.open().find(run)
     facts = summary(found)
@@ -98,7 +98,7 @@ def show(run: RunName, /, *, store: StoreOption = StoreOption(), json: Json = Fa
 
 
 @app.command
-def remove(run: RunName, /, *, store: StoreOption = StoreOption(), json: Json = False) -> None:  # noqa: B008
+def remove(run: RunName, /, *, store: StoreOption = StoreOption(), json: Json = False) -> None:
     """Delete a run: its weights, its pictures and its rows in the ledger."""
     opened = store.open()
     found = opened.find(run)

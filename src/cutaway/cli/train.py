@@ -19,7 +19,7 @@ def train(
     name: Text = None,
     seed: Number = None,
     net: Text = None,
-    store: StoreOption = StoreOption(),  # noqa: B008  frozen
+    store: StoreOption = StoreOption(),
     json: Json = False,
     **fields: Annotated[dict[str, str], Parameter(show=False)],
 ) -> None:
@@ -43,22 +43,23 @@ def train(
     overrides |= {k: v for k, v in {"name": name, "seed": seed, "net": net}.items() if v is not None}
     with TrainingProgress() as progress:
         run = train_experiment(
-            experiment, overrides, store=store.open(), observers=[progress], announce=_announce
+            experiment, overrides, store=store.open(), observers=[progress], announce=announce
         )
     _tell(run, json)
 
 
-def resume(run: RunName, /, *, store: StoreOption = StoreOption(), json: Json = False) -> None:  # noqa: B008
+def resume(run: RunName, /, *, store: StoreOption = StoreOption(), json: Json = False) -> None:
     """Continue a run that was stopped or killed, to the weights that it would have had anyway."""
     from cutaway.cli.progress import TrainingProgress
     from cutaway.store import resume as resume_run
 
     with TrainingProgress() as progress:
-        found = resume_run(store.open().find(run), observers=[progress], announce=_announce)
+        found = resume_run(store.open().find(run), observers=[progress], announce=announce)
     _tell(found, json)
 
 
-def _announce(run: Any, task: Any) -> None:
+def announce(run: Any, task: Any) -> None:
+    """Tell on stderr which run begins, with how many parameters and images."""
     sizes = ", ".join(f"{len(split):,} {name}" for name, split in task.images.splits.items())
     note(f"run {run.id}: {task.experiment.name}, {task.plan.parameters:,} parameters, images: {sizes}")
 
