@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from cutaway.nets import parse_net, plan
 from cutaway.nets.builder import Net, build
-from cutaway.nets.order import faster_order, run
+from cutaway.nets.order import Bias, faster_order, run
 
 MONOTONE = ["relu", "tanh", "sigmoid", "leakyrelu", "leakyrelu 0", "leakyrelu 0.5"]
 POOLS = ["maxpool 2", "maxpool 3 stride 2", "maxpool 3 stride 2 pad 1", "maxpool 2x3 stride 1 pad 1"]
@@ -34,9 +34,12 @@ def _logits_and_gradients(net: Net, *, fast: bool) -> tuple[Tensor, list[Tensor]
 
 def _names(net: Net) -> list[str]:
     """The net's own layers in the order in which they are computed."""
-    names = {module: name for name, module in net.named_children()}
-    steps = [step for step in faster_order(net) if isinstance(step, nn.Module)]
-    return [names[step] for step in steps]
+    names: dict[object, str] = {module: name for name, module in net.named_children()}
+    found = []
+    for step in faster_order(net):
+        if not isinstance(step, Bias):
+            found.append(names[getattr(step, "conv", getattr(step, "pool", step))])
+    return found
 
 
 @pytest.mark.parametrize("pool", POOLS)
@@ -53,6 +56,35 @@ def test_logits_and_gradients_are_the_same(activation: str, pool: str) -> None:
     for gradient, wanted_gradient in zip(gradients, wanted_gradients, strict=True):
         assert wanted_gradient.abs().max() > 0
         torch.testing.assert_close(gradient, wanted_gradient, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(18, 18), (17, 19), (15, 16)])
+@pytest.mark.parametrize("pool", POOLS)
+def test_logits_are_the_same_where_no_gradient_is_wanted(pool: str, size: tuple[int, int]) -> None:
+    text = f"conv 4 3x3 same | tanh | {pool} | {pool} | conv 5 3x3 same nobias | maxpool 2 | conv 3 1x1"
+    net = build(plan(parse_net(text), (2, 2 * size[0], 2 * size[1])), 3).double()
+    images = torch.randn(
+        6, 2, 2 * size[0], 2 * size[1], dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(run(faster_order(net), images), net(images), rtol=0, atol=1e-12)
+
+
+def test_a_nan_goes_through_a_pool_of_pairs() -> None:
+    net = build(plan(parse_net("maxpool 2"), (1, 4, 4)), 0)
+    for place in range(16):
+        images = torch.zeros(1, 1, 4, 4)
+        images.view(-1)[place] = float("nan")
+        with torch.no_grad():
+            assert torch.equal(run(faster_order(net), images).isnan(), net(images).isnan())
+
+
+def test_a_bias_is_added_behind_all_pools_and_once() -> None:
+    net = build(plan(parse_net("conv 2 1x1 | maxpool 2 | maxpool 2 | conv 3 1x1 | conv 4 1x1"), (1, 8, 8)), 0)
+    steps = faster_order(net)
+    biases = {place: step.bias for place, step in enumerate(steps) if isinstance(step, Bias)}
+    assert list(biases) == [3]
+    assert biases[3] is net.get_submodule("conv1").bias
 
 
 @pytest.mark.parametrize("activation", ["gelu", "batchnorm", "dropout 0.5"])

@@ -64,17 +64,21 @@ class Winograd:
 
     Args:
         conv: gives weights and bias; it is not changed.
+        biased: whether to add the bias.
     """
 
-    def __init__(self, conv: nn.Conv2d) -> None:
+    def __init__(self, conv: nn.Conv2d, *, biased: bool = True) -> None:
         self.conv = conv
+        self.biased = biased
 
     def __call__(self, maps: Tensor) -> Tensor:
         """``(N, C, H, W)`` to ``(N, O, H', W')``."""
-        tiling = _Tiling.of(maps, int(self.conv.padding[0]))
+        conv = self.conv
+        bias = conv.bias if self.biased else None
+        tiling = _Tiling.of(maps, int(conv.padding[0]))
         if not torch.is_grad_enabled() or maps.device.type != "cpu" or tiling.waste > MOST_WASTE:
-            return self.conv(maps)  # type: ignore[no-any-return]
-        result: Tensor = _Function.apply(maps, self.conv.weight, self.conv.bias, tiling)  # type: ignore[no-untyped-call]
+            return F.conv2d(maps, conv.weight, bias, conv.stride, conv.padding)
+        result: Tensor = _Function.apply(maps, conv.weight, bias, tiling)  # type: ignore[no-untyped-call]
         return result
 
 

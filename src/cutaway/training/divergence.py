@@ -13,10 +13,11 @@ from cutaway.nets.builder import Net
 def is_finite(objective: Tensor, gradients: list[Tensor]) -> Tensor:
     """Whether the objective and all gradients are finite: a bool on their device.
 
-    The largest magnitude is taken, not the sum of squares, which overflows for finite values.
+    The least and the largest value are taken: a sum overflows for finite values, and both come out
+    NaN where one is.
     """
-    largest = torch.stack(torch._foreach_norm(gradients, float("inf")))
-    return torch.isfinite(largest.amax() + objective.detach())
+    ends = [end for gradient in gradients for end in torch.aminmax(gradient)]
+    return torch.isfinite(torch.stack([*ends, objective.detach()])).all()
 
 
 def find_cause(net: Net, inputs: Tensor, objective: Callable[[Tensor], Tensor]) -> str:
