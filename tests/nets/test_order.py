@@ -35,11 +35,8 @@ def _logits_and_gradients(net: Net, *, fast: bool) -> tuple[Tensor, list[Tensor]
 def _names(net: Net) -> list[str]:
     """The net's own layers in the order in which they are computed."""
     names: dict[object, str] = {module: name for name, module in net.named_children()}
-    found = []
-    for step in faster_order(net):
-        if not isinstance(step, Bias):
-            found.append(names[getattr(step, "conv", getattr(step, "pool", step))])
-    return found
+    steps = [step for step in faster_order(net) if not isinstance(step, Bias)]
+    return [names[getattr(step, "conv", getattr(step, "pool", step))] for step in steps]
 
 
 @pytest.mark.parametrize("pool", POOLS)

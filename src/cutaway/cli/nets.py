@@ -12,10 +12,11 @@ app = App(name="nets", help="List and show the nets of the zoo.")
 
 @app.command(name="list")
 def list_nets(*, json: Json = False) -> None:
-    """The zoo: each net with its input, its parameters and where it is from."""
+    """The zoo, smallest first: each net with its input, its parameters and what it is."""
     from cutaway.nets import ZOO, find_net, plan
 
     plans = {name: plan(find_net(name), ZOO[name].input_shape) for name in ZOO}
+    plans = dict(sorted(plans.items(), key=lambda item: item[1].parameters))
     if json:
         facts = [
             {

@@ -1,9 +1,10 @@
 """Nets: described, planned, built, applied. Only building and applying need torch."""
 
 from cutaway.nets.arguments import NotationError
-from cutaway.nets.notation import Layer, NetSpec, parse_net
-from cutaway.nets.plan import LayerPlan, Plan, plan
-from cutaway.nets.words import WORDS, Shape, Word, describe
+from cutaway.nets.field import ReceptiveField
+from cutaway.nets.notation import NetSpec, parse_net
+from cutaway.nets.plan import LayerPlan, Plan, PlanError, plan
+from cutaway.nets.words import WORDS, Layer, Shape, Word, describe
 from cutaway.nets.zoo import ZOO, ZooNet, find_net
 
 __all__ = [
@@ -14,6 +15,8 @@ __all__ = [
     "NetSpec",
     "NotationError",
     "Plan",
+    "PlanError",
+    "ReceptiveField",
     "Shape",
     "Word",
     "ZooNet",

@@ -12,8 +12,9 @@ LARGEST = 1_000_000
 """No count or size is larger; a slip of the keyboard is caught before it takes memory."""
 
 _COUNT = re.compile(r"[0-9]{1,12}\Z")
+_COUNTS = re.compile(r"([0-9]{1,12})-([0-9]{1,12})\Z")
 _SIZE = re.compile(r"([0-9]{1,12})(?:x([0-9]{1,12}))?\Z")
-_NUMBER = re.compile(r"[0-9]*\.?[0-9]+(?:e-?[0-9]+)?\Z")
+_NUMBER = re.compile(r"[0-9]*\.?[0-9]+(?:e[-+]?[0-9]+)?\Z")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,18 @@ class Arguments:
             raise self.error(f'expected {what}, found "{token.text[:40]}".', token)
         return self._in_range(token, int(token.text))
 
+    def has_count(self) -> bool:
+        """Whether the next token is a number."""
+        return bool(self._tokens) and self._tokens[0].text[0].isdigit()
+
+    def counts(self, what: str) -> tuple[int, int]:
+        """``96-128``: two whole numbers of at least one."""
+        token = self._next(what)
+        match = _COUNTS.match(token.text)
+        if not match:
+            raise self.error(f'expected {what}, found "{token.text[:40]}".', token)
+        return self._in_range(token, int(match[1])), self._in_range(token, int(match[2]))
+
     def size(self, what: str) -> tuple[int, int]:
         """``5x5`` or ``5``, as height and width, each at least one."""
         token = self._next(what)
@@ -107,6 +120,31 @@ class Arguments:
             raise self.error(f"{name} is 0; it should be at least 1.")
         return value
 
+    def odd(
+        self, options: dict[str, tuple[int, int]], name: str, default: tuple[int, int]
+    ) -> tuple[int, int]:
+        """An option's size, each number odd, so that padding by half of it keeps a map's size."""
+        value = options.get(name, default)
+        if 0 in (value[0] % 2, value[1] % 2):
+            raise self.error(f"{name} should be odd, such as 3 or 5.")
+        return value
+
+    def numbers(self, *names: str) -> dict[str, float]:
+        """All that is left, as ``name number`` in any order, each number zero or above."""
+        found: dict[str, float] = {}
+        while self._tokens:
+            token = self._tokens.pop(0)
+            if token.text not in names:
+                known = nearest(token.text, names)
+                raise self.error(f'{self._word} has no option "{token.text[:40]}".{known}', token)
+            if token.text in found:
+                raise self.error(f'"{token.text}" stands twice.', token)
+            value = self._next(f"a number for {token.text}")
+            if not _NUMBER.match(value.text) or float(value.text) > LARGEST:
+                raise self.error(f'expected a number for {token.text}, found "{value.text[:40]}".', value)
+            found[token.text] = float(value.text)
+        return found
+
     def finish(self) -> None:
         """Refuse what is left over."""
         if self._tokens:
@@ -114,7 +152,7 @@ class Arguments:
             raise self.error(f'{self._word} takes nothing more, found "{token.text[:40]}".', token)
 
     def _option_size(self, name: str) -> tuple[int, int]:
-        what = f"a number after {name}"
+        what = f"a number for {name}"
         token = self._next(what)
         pair = self._pair(token, what)
         if max(pair) > LARGEST:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections import OrderedDict
 from functools import singledispatch
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -12,9 +15,9 @@ from cutaway.errors import ConfigError
 from cutaway.nets import words
 from cutaway.nets.dropout import Dropout
 from cutaway.nets.layout import Flatten
-from cutaway.nets.plan import Plan
+from cutaway.nets.plan import LayerPlan, Plan
 from cutaway.nets.randomness import seeded
-from cutaway.nets.words import Shape, Word
+from cutaway.nets.words import Shape, Window, Word
 
 
 class Net(nn.Sequential):
@@ -40,15 +43,54 @@ def build(plan: Plan, seed: int) -> Net:
     Raises:
         ConfigError: a layer's name is one that the module needs itself, such as ``forward``.
     """
-    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    taken = {*dir(nn.Sequential()), "plan"}
+    for row in plan.rows:
+        if row.name in taken:
+            raise ConfigError(
+                f'{row.layer.place}: "{row.name}" is a name the net needs itself; choose another.'
+            )
     with seeded(seed):
-        for row in plan.rows:
-            if hasattr(nn.Sequential(), row.name) or row.name == "plan":
-                raise ConfigError(
-                    f'line {row.layer.line}: "{row.name}" is a name the net needs itself; choose another.'
-                )
-            modules[row.name] = _module(row.layer.word, row.input_shape)
-    return Net(plan, modules)
+        return Net(plan, OrderedDict((row.name, _built(row)) for row in plan.rows))
+
+
+class Branched(nn.Module):
+    """A block: its layers as children, applied branch by branch, joined, then the tail.
+
+    Args:
+        row: the block as planned.
+        join: how its branches come together.
+    """
+
+    def __init__(self, row: LayerPlan, join: words.Join) -> None:
+        super().__init__()
+        self.join = join
+        self.branches = [[inner.layer.name for inner in chain] for chain in row.branches]
+        self.tail = [inner.layer.name for inner in row.tail]
+        for chain in (*row.branches, row.tail):
+            for inner in chain:
+                self.add_module(inner.layer.name, _built(inner))
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  as in PyTorch's own modules
+        """``(N, C, H, W)`` to what the block's tail gives."""
+        ends = [self._apply_all(branch, input) for branch in self.branches]
+        return self._apply_all(self.tail, joined(self.join, ends))
+
+    def _apply_all(self, names: list[str], value: Tensor) -> Tensor:
+        for name in names:
+            value = self.get_submodule(name)(value)
+        return value
+
+
+def joined(join: words.Join, ends: list[Tensor]) -> Tensor:
+    """What branches give, summed or side by side: ``(N, C, H, W)`` each."""
+    if join is words.Join.CONCAT:
+        return torch.cat(ends, 1)
+    return functools.reduce(operator.add, ends)
+
+
+def _built(row: LayerPlan) -> nn.Module:
+    word = row.layer.word
+    return Branched(row, word.join) if isinstance(word, words.Block) else _module(word, row.input_shape)
 
 
 @singledispatch
@@ -58,24 +100,29 @@ def _module(word: Word, shape: Shape) -> nn.Module:
 
 @_module.register
 def _(word: words.Conv, shape: Shape) -> nn.Module:
-    (top, bottom), (left, right) = word.pads(shape)
-    if top == bottom and left == right:
+    window = word.window(shape)
+    if window.before == window.after:
         return nn.Conv2d(
-            shape[0], word.filters, word.kernel, stride=word.stride, padding=(top, left), bias=word.bias
+            shape[0],
+            word.filters,
+            word.kernel,
+            stride=word.stride,
+            padding=window.before,
+            bias=word.bias,
         )
-    return UnevenConv2d(shape[0], word, (left, right, top, bottom))
+    return UnevenConv2d(shape[0], word, window)
 
 
 @_module.register
 def _(word: words.MaxPool, shape: Shape) -> nn.Module:
     del shape
-    return nn.MaxPool2d(word.window, word.stride, word.padding)
+    return nn.MaxPool2d(word.size, word.stride, word.padding, ceil_mode=word.ceil)
 
 
 @_module.register
 def _(word: words.AvgPool, shape: Shape) -> nn.Module:
     del shape
-    return nn.AvgPool2d(word.window, word.stride, word.padding)
+    return nn.AvgPool2d(word.size, word.stride, word.padding, ceil_mode=word.ceil)
 
 
 @_module.register
@@ -116,8 +163,14 @@ def _(word: words.GELU, shape: Shape) -> nn.Module:
 
 @_module.register
 def _(word: words.BatchNorm, shape: Shape) -> nn.Module:
-    del word
-    return nn.BatchNorm2d(shape[0]) if len(shape) == 3 else nn.BatchNorm1d(shape[0])
+    kind = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d
+    return kind(shape[0], eps=word.epsilon)
+
+
+@_module.register
+def _(word: words.LocalResponseNorm, shape: Shape) -> nn.Module:
+    del shape
+    return nn.LocalResponseNorm(word.size, word.alpha, word.beta, word.k)
 
 
 @_module.register
@@ -143,12 +196,13 @@ class UnevenConv2d(nn.Conv2d):
     Args:
         channels: of the input.
         word: the convolution as described.
-        pads: zeros left, right, above and below, in the order of ``torch.nn.functional.pad``.
+        window: its kernel with the padding of each side.
     """
 
-    def __init__(self, channels: int, word: words.Conv, pads: tuple[int, int, int, int]) -> None:
+    def __init__(self, channels: int, word: words.Conv, window: Window) -> None:
         super().__init__(channels, word.filters, word.kernel, stride=word.stride, bias=word.bias)
-        self.pads = pads
+        # Left, right, above and below, in the order of torch.nn.functional.pad.
+        self.pads = (window.before[1], window.after[1], window.before[0], window.after[0])
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  the name of nn.Conv2d's own argument
         """``(N, C, H, W)`` to ``(N, filters, ⌈H / stride⌉, ⌈W / stride⌉)``."""

@@ -3,38 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from cutaway.errors import nearest
 from cutaway.nets.arguments import Arguments, NotationError, Token
-from cutaway.nets.words import WORDS, Word
+from cutaway.nets.words import WORDS, Conv, Dense, Layer
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 
 MOST_CHARACTERS = 200_000
 MOST_LAYERS = 2_000
 """Far above any net here; a file taken for a net by mistake is refused at once."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A named step of a net.
-
-    Args:
-        name: unique in the net.
-        word: what it does.
-        named: the person named it; otherwise the name is its word's stem and its count.
-        line: the line of the text that it stands in, from 1.
-    """
-
-    name: str
-    word: Word
-    named: bool = False
-    line: int = field(default=0, compare=False)
-
-    def text(self) -> str:
-        """The layer as a line of the notation."""
-        return f"{self.name}: {self.word.text()}" if self.named else self.word.text()
 
 
 @dataclass(frozen=True)
@@ -46,6 +25,19 @@ class NetSpec:
     def text(self) -> str:
         """The notation, a layer a line; parsing it gives an equal net."""
         return "\n".join(layer.text() for layer in self.layers)
+
+    def with_outputs(self, count: int) -> NetSpec:
+        """The same net with ``count`` outputs: those of its last dense or conv layer."""
+        layers = list(self.layers)
+        for at in reversed(range(len(layers))):
+            word = layers[at].word
+            if isinstance(word, Dense):
+                layers[at] = replace(layers[at], word=replace(word, units=count))
+                break
+            if isinstance(word, Conv):
+                layers[at] = replace(layers[at], word=replace(word, filters=count))
+                break
+        return NetSpec(tuple(layers))
 
 
 def parse_net(text: str) -> NetSpec:
@@ -97,7 +89,7 @@ def _pieces(source: str) -> list[tuple[list[Token], int]]:
 
 
 def _layer(tokens: list[Token], line: int, source: str, end: int, counts: dict[str, int]) -> Layer:
-    name = ""
+    name, column = "", tokens[0].column
     if tokens[0].text.endswith(":"):
         name = tokens[0].text[:-1]
         if not _NAME.match(name):
@@ -119,4 +111,4 @@ def _layer(tokens: list[Token], line: int, source: str, end: int, counts: dict[s
     word = WORDS[head.text].parse(arguments)
     arguments.finish()
     counts[word.stem] = counts.get(word.stem, 0) + 1
-    return Layer(name or f"{word.stem}{counts[word.stem]}", word, bool(name), line)
+    return Layer(name or f"{word.stem}{counts[word.stem]}", word, bool(name), line, column)

@@ -10,16 +10,16 @@ made them equal it is zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cutaway.nets.builder import Net
+from cutaway.nets.builder import Net, joined
 from cutaway.nets.plan import LayerPlan
 from cutaway.nets.winograd import Winograd, suits
-from cutaway.nets.words import MaxPool
+from cutaway.nets.words import Block, Join, MaxPool
 
 Step = Callable[[Tensor], Tensor]
 """A module, or another way of computing it."""
@@ -32,10 +32,20 @@ def faster_order(net: Net) -> list[Step]:
     value are left out, and wide 3×3 convolutions are computed by Winograd's algorithm while
     training. All weights are the net's own: what a person sees and looks into is not changed.
     """
-    rows = [row for row in net.plan.rows if not _idle(row)]
+    return _steps(net, net.plan.rows)
+
+
+def pools_first(chain: Sequence[LayerPlan]) -> list[LayerPlan]:
+    """Layers in the order in which they are computed, without those that change nothing."""
+    rows = [row for row in chain if not _idle(row)]
     for at in range(len(rows) - 1):
         if rows[at].layer.word.monotone and isinstance(rows[at + 1].layer.word, MaxPool):
             rows[at], rows[at + 1] = rows[at + 1], rows[at]
+    return rows
+
+
+def _steps(net: Net, chain: Sequence[LayerPlan]) -> list[Step]:
+    rows = pools_first(chain)
     steps: list[Step] = []
     late: Tensor | None = None
     for row, following in zip(rows, [*rows[1:], None], strict=True):
@@ -45,7 +55,11 @@ def faster_order(net: Net) -> list[Step]:
             late = module.bias if pooled else None
             steps.append(_convolution(module, biased=not pooled))
             continue
-        steps.append(PooledPairs(module) if isinstance(module, nn.MaxPool2d) else module)
+        if isinstance(row.layer.word, Block):
+            branches = [_steps(net, branch) for branch in row.branches]
+            steps.append(Branches(row.layer.word.join, branches, _steps(net, row.tail)))
+        else:
+            steps.append(PooledPairs(module) if isinstance(module, nn.MaxPool2d) else module)
         if late is not None and not pooled:
             steps.append(Bias(late))
             late = None
@@ -57,6 +71,25 @@ def run(steps: list[Step], inputs: Tensor) -> Tensor:
     for step in steps:
         inputs = step(inputs)
     return inputs
+
+
+class Branches:
+    """A block: branches, joined, then the tail.
+
+    Args:
+        join: how the branches come together.
+        branches: the steps of each; none pass the input on.
+        tail: the steps behind the joint.
+    """
+
+    def __init__(self, join: Join, branches: list[list[Step]], tail: list[Step]) -> None:
+        self.join = join
+        self.branches = branches
+        self.tail = tail
+
+    def __call__(self, maps: Tensor) -> Tensor:
+        """``(N, C, H, W)`` to what the tail gives."""
+        return run(self.tail, joined(self.join, [run(branch, maps) for branch in self.branches]))
 
 
 class Unbiased:
@@ -101,7 +134,9 @@ class PooledPairs:
 
     def __init__(self, pool: nn.MaxPool2d) -> None:
         self.pool = pool
-        self.suits = pool.kernel_size == pool.stride == (2, 2) and pool.padding == (0, 0)
+        self.suits = (
+            pool.kernel_size == pool.stride == (2, 2) and pool.padding == (0, 0) and not pool.ceil_mode
+        )
 
     def __call__(self, maps: Tensor) -> Tensor:
         """``(N, C, H, W)`` to ``(N, C, H // 2, W // 2)``."""
@@ -120,4 +155,4 @@ def _convolution(module: nn.Conv2d, *, biased: bool) -> Step:
 
 def _idle(row: LayerPlan) -> bool:
     word = row.layer.word
-    return isinstance(word, MaxPool) and word.window == word.stride == (1, 1)
+    return isinstance(word, MaxPool) and word.size == word.stride == (1, 1)

@@ -1,0 +1,31 @@
+"""The zoo's register: nets by name, each with its source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cutaway.errors import NotFoundError
+from cutaway.nets.words import Shape
+from cutaway.registry import Registry
+
+
+@dataclass(frozen=True)
+class ZooNet:
+    """A known net.
+
+    Args:
+        summary: one line for lists.
+        source: where it was published.
+        input_shape: ``(C, H, W)`` that it was made for.
+        text: its notation; the last layer with weights gives the classes.
+        parameters: the published number, where there is one.
+    """
+
+    summary: str
+    source: str
+    input_shape: Shape
+    text: str
+    parameters: int | None = None
+
+
+ZOO: Registry[ZooNet] = Registry("net", NotFoundError)

@@ -1,0 +1,55 @@
+"""From what a person gives, a zoo name, a file, a text or a list, to a net."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cutaway.errors import ConfigError
+from cutaway.nets.notation import MOST_CHARACTERS, NetSpec, parse_net
+from cutaway.nets.words import WORDS
+from cutaway.nets.zoo.entry import ZOO
+
+
+def find_net(net: str | Path | Sequence[str] | NetSpec, classes: int | None = None) -> NetSpec:
+    """The net that is named, described or kept in a file.
+
+    Args:
+        net: a name in the zoo; notation; a list of layers; a file with notation; or a net.
+        classes: for how many; a net of the zoo takes any number, another net is left as it is.
+
+    Raises:
+        NotFoundError: one word that is neither in the zoo, nor a word of the notation, nor a file.
+        NotationError: a mistake in the notation.
+        ConfigError: the file can't be read as text.
+    """
+    if isinstance(net, NetSpec):
+        return net
+    if isinstance(net, Path):
+        return parse_net(_read(net))
+    text = net.strip() if isinstance(net, str) else "\n".join(net)
+    if text in ZOO:
+        found = parse_net(ZOO[text].text)
+        return found if classes is None else found.with_outputs(classes)
+    if "\n" not in text and not set("|:") & set(text) and text not in WORDS:
+        if _is_file(text):
+            return parse_net(_read(Path(text)))
+        if text and len(text.split()) == 1:
+            return parse_net(ZOO[text].text)  # raises: it names the nearest
+    return parse_net(text)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return bool(text) and Path(text).is_file()
+    except (OSError, ValueError):  # too long for a name, or with a zero byte
+        return False
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as file:
+            # A character more than a net may have: the parser then says so.
+            return file.read(MOST_CHARACTERS + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} can't be read as text: {error}.") from None
