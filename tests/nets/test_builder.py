@@ -66,7 +66,8 @@ def test_every_word_has_its_module() -> None:
     """A net with all words, so that one added to the notation alone is noticed."""
     text = (
         "conv 4 3x3 | batchnorm | relu | maxpool 2 | tanh | avgpool 2 | sigmoid | leakyrelu 0.2 | gelu | "
-        "dropout 0.5 | globalpool | flatten | batchnorm | dense 5"
+        "lrn | inception 1 2-3 1-2 1 | residual 4 stride 2 | dropout 0.5 | "
+        "globalpool | flatten | batchnorm | dense 5"
     )
     spec = parse_net(text)
     assert {layer.word.text().split()[0] for layer in spec.layers} == set(WORDS)

@@ -17,7 +17,10 @@ Draw = Any
 COUNT = st.integers(1, 1_000_000)
 PAIR = st.tuples(st.integers(1, 12), st.integers(1, 12))
 PADDING = st.tuples(st.integers(0, 9), st.integers(0, 9))
+ODD = st.tuples(st.sampled_from([1, 3, 5, 7, 11]), st.sampled_from([1, 3, 5, 7, 11]))
 SHARE = st.floats(0, 1, exclude_max=True)
+EPSILONS = st.floats(0, 1, exclude_min=True, exclude_max=True)
+NUMBER = st.floats(0, 1_000_000) | st.sampled_from([1e-4, 0.75, 1.0, 2.0, 5e-5])
 
 
 @st.composite
@@ -64,8 +67,44 @@ def _pool(draw: Draw, name: str, kind: type[Any]) -> tuple[str, Word]:
     if draw(st.booleans()):
         text, padding = draw(_size(PADDING))
         options.append(f"pad {text}")
+    ceil = draw(st.booleans())
+    options += ["ceil"] * ceil
     tail = " ".join(["", *draw(st.permutations(options))])
-    return f"{name} {written}{tail}", kind(window, stride, padding)
+    return f"{name} {written}{tail}", kind(window, stride, padding, ceil)
+
+
+@st.composite
+def _inception(draw: Draw) -> tuple[str, Word]:
+    one, before, three, ahead, wide, pool = (draw(COUNT) for _ in range(6))
+    kernel, options = (5, 5), []
+    if draw(st.booleans()):
+        text, kernel = draw(_size(ODD))
+        options.append(f"wide {text}")
+    batchnorm = draw(st.booleans())
+    options += ["batchnorm"] * batchnorm
+    tail = " ".join(["", *draw(st.permutations(options))])
+    return (
+        f"inception {one} {before}-{three} {ahead}-{wide} {pool}{tail}",
+        w.Inception(one, before, three, ahead, wide, pool, batchnorm, kernel),
+    )
+
+
+@st.composite
+def _residual(draw: Draw) -> tuple[str, Word]:
+    filters = draw(COUNT)
+    if draw(st.booleans()):
+        text, stride = draw(_size(PAIR))
+        return f"residual {filters} stride {text}", w.Residual(filters, stride)
+    return f"residual {filters}", w.Residual(filters)
+
+
+@st.composite
+def _lrn(draw: Draw) -> tuple[str, Word]:
+    size = draw(st.none() | COUNT)
+    given_ones = {name: draw(NUMBER) for name in draw(st.sets(st.sampled_from(["alpha", "beta", "k"])))}
+    options = draw(st.permutations([f"{name} {value!r}" for name, value in given_ones.items()]))
+    text = " ".join(["lrn", *([] if size is None else [str(size)]), *options])
+    return text, w.LocalResponseNorm(**({} if size is None else {"size": size}), **given_ones)
 
 
 def _bare(name: str, word: Word) -> st.SearchStrategy[tuple[str, Word]]:
@@ -83,7 +122,11 @@ LAYERS: dict[str, st.SearchStrategy[tuple[str, Word]]] = {
     "leakyrelu": _bare("leakyrelu", w.LeakyReLU(0.01))
     | SHARE.map(lambda slope: (f"leakyrelu {slope}", w.LeakyReLU(slope))),
     "gelu": _bare("gelu", w.GELU()),
-    "batchnorm": _bare("batchnorm", w.BatchNorm()),
+    "batchnorm": _bare("batchnorm", w.BatchNorm(1e-5))
+    | EPSILONS.map(lambda epsilon: (f"batchnorm {epsilon!r}", w.BatchNorm(epsilon))),
+    "lrn": _lrn(),
+    "inception": _inception(),
+    "residual": _residual(),
     "dropout": SHARE.map(lambda p: (f"dropout {p}", w.Dropout(p))),
     "flatten": _bare("flatten", w.Flatten()),
     "dense": COUNT.map(lambda units: (f"dense {units}", w.Dense(units))),
@@ -158,6 +201,18 @@ def test_a_word_is_written_so_that_it_reads_the_same(name: str, data: st.DataObj
         ("conv 3 5 nobias stride 2 pad 1x1", "conv 3 5x5 pad 1 stride 2 nobias"),
         ("maxpool 2x2 stride 2 pad 0", "maxpool 2"),
         ("avgpool 3x2 stride 1", "avgpool 3x2 stride 1"),
+        ("maxpool 3 ceil stride 3 pad 0", "maxpool 3 ceil"),
+        ("maxpool 3 pad 1 ceil stride 2", "maxpool 3 stride 2 pad 1 ceil"),
+        ("batchnorm 0.00001", "batchnorm"),
+        ("batchnorm 1e-3", "batchnorm 0.001"),
+        ("lrn 5 k 1 alpha 0.0001 beta .75", "lrn"),
+        ("lrn 9 k 2 beta 0.5 alpha 1e-4", "lrn 9 beta 0.5 k 2.0"),
+        ("lrn alpha 0.001", "lrn alpha 0.001"),
+        ("inception 1 2-3 4-5 6 wide 5x5", "inception 1 2-3 4-5 6"),
+        ("inception 1 2-3 4-5 6 wide 3 batchnorm", "inception 1 2-3 4-5 6 batchnorm wide 3"),
+        ("inception 1 2-3 4-5 6 wide 1x7", "inception 1 2-3 4-5 6 wide 1x7"),
+        ("residual 64 stride 1", "residual 64"),
+        ("residual 64 stride 2x2", "residual 64 stride 2"),
         ("leakyrelu .01", "leakyrelu"),
         ("dropout 5e-1", "dropout 0.5"),
     ],
@@ -189,9 +244,15 @@ def test_a_net_differs_by_names_and_arguments_but_not_by_lines() -> None:
 
 
 KNOWN_WORDS = (
-    "Known: avgpool, batchnorm, conv, dense, dropout, flatten, gelu, globalpool, leakyrelu, maxpool, relu, "
-    "sigmoid, tanh."
+    "Known: avgpool, batchnorm, conv, dense, dropout, flatten, gelu, globalpool, inception, leakyrelu, lrn, "
+    "maxpool, relu, residual, sigmoid, tanh."
 )
+
+KERNEL, WINDOW = "a kernel size such as 5x5", "a window size such as 2"
+THREE = "B-C, the maps before and of the 3×3 branch, such as 96-128"
+WIDE = "D-E, the maps before and of the 5×5 branch, such as 16-32"
+POOL = "the number of maps behind the pool"
+EPSILON = "the number added to the variance"
 
 MISTAKES = [
     ("", 1, 1, "a net needs at least one layer, such as: dense 10"),
@@ -215,10 +276,34 @@ MISTAKES = [
         *("conv 3 5×5", 1, 8),
         'expected a kernel size such as 5x5, found "5×5". Write the sign as the letter "x".',
     ),
-    (
-        *("conv 3 5*5", 1, 8),
-        'expected a kernel size such as 5x5, found "5*5". Write the sign as the letter "x".',
+    *(
+        (
+            *(f"{word} 5{sign}5", 1, len(word) + 2),
+            f'expected {what}, found "5{sign}5". Write the sign as the letter "x".',
+        )
+        for word, what in (("conv 3", KERNEL), ("maxpool", WINDOW), ("avgpool", WINDOW))
+        for sign in ("×", "х", "χ", "Χ", "Х", "X", "*")  # times, Cyrillic, Greek, capitals of them
     ),
+    (
+        *("conv 3 3x3 stride 2×2", 1, 19),
+        'expected a number for stride, found "2×2". Write the sign as the letter "x".',
+    ),
+    (
+        *("residual 3 stride 2х1", 1, 19),
+        'expected a number for stride, found "2х1". Write the sign as the letter "x".',
+    ),
+    ("conv 3 5✕5", 1, 8, 'expected a kernel size such as 5x5, found "5✕5".'),
+    ("conv 3 ５x５", 1, 8, 'expected a kernel size such as 5x5, found "５x５".'),
+    ("conv 3 5x5x5", 1, 8, 'expected a kernel size such as 5x5, found "5x5x5".'),
+    ("conv 3 -5x5", 1, 8, 'expected a kernel size such as 5x5, found "-5x5".'),
+    ("conv 3 5x-5", 1, 8, 'expected a kernel size such as 5x5, found "5x-5".'),
+    ("conv 3 5x0", 1, 8, "5x0 is out of range; from 1 to 1,000,000 is possible."),
+    ("conv 3 1e999", 1, 8, 'expected a kernel size such as 5x5, found "1e999".'),
+    ("conv inf 3x3", 1, 6, 'expected the number of filters, found "inf".'),
+    ("conv 3 5x5 pad -1", 1, 16, 'expected a number for pad, found "-1".'),
+    ("conv 3 5x5 stride -2", 1, 19, 'expected a number for stride, found "-2".'),
+    ("conv 3 5x5 stride inf", 1, 19, 'expected a number for stride, found "inf".'),
+    ("conv 3 5x5 stride", 1, 18, "expected a number for stride after conv, found the end of the line."),
     (
         *("conv 3 5x5 smae", 1, 12),
         'conv has no option "smae". Did you mean "same"? Known: nobias, pad, same, stride, valid.',
@@ -229,14 +314,78 @@ MISTAKES = [
     ("conv 3 5x5 same valid", 1, 22, '"same" and "valid" contradict each other; keep one.'),
     ("conv 3 5x5 stride 0", 1, 20, "stride is 0; it should be at least 1."),
     ("conv 3 5x5 stride 1x0", 1, 22, "stride is 0; it should be at least 1."),
-    ("conv 3 5x5 stride same", 1, 19, 'expected a number after stride, found "same".'),
+    ("conv 3 5x5 stride same", 1, 19, 'expected a number for stride, found "same".'),
     ("conv 3 5x5 pad 1000001", 1, 16, "pad should be at most 1,000,000."),
     ("maxpool", 1, 8, "expected a window size such as 2 after maxpool, found the end of the line."),
+    ("maxpool 0", 1, 9, "0 is out of range; from 1 to 1,000,000 is possible."),
+    ("maxpool 2x0", 1, 9, "2x0 is out of range; from 1 to 1,000,000 is possible."),
+    ("avgpool -2", 1, 9, 'expected a window size such as 2, found "-2".'),
+    ("maxpool 2 stride 0", 1, 19, "stride is 0; it should be at least 1."),
+    ("maxpool 2 ceil ceil", 1, 16, '"ceil" stands twice.'),
+    ("maxpool 2 ceil 1", 1, 16, 'maxpool has no option "1". Known: ceil, pad, stride.'),
+    ("globalpool ceil", 1, 12, 'globalpool takes nothing more, found "ceil".'),
     ("maxpool two", 1, 9, 'expected a window size such as 2, found "two".'),
     (
         *("avgpool 2 strid 1", 1, 11),
-        'avgpool has no option "strid". Did you mean "stride"? Known: pad, stride.',
+        'avgpool has no option "strid". Did you mean "stride"? Known: ceil, pad, stride.',
     ),
+    ("inception", 1, 10, "expected the number of 1×1 maps after inception, found the end of the line."),
+    ("inception 96-128", 1, 11, 'expected the number of 1×1 maps, found "96-128".'),
+    ("inception 64", 1, 13, f"expected {THREE} after inception, found the end of the line."),
+    ("inception 64 96x128 16-32 32", 1, 14, f'expected {THREE}, found "96x128".'),
+    ("inception 64 96 128 16-32 32", 1, 14, f'expected {THREE}, found "96".'),
+    ("inception 64 96-128-160 16-32 32", 1, 14, f'expected {THREE}, found "96-128-160".'),
+    ("inception 64 96–128 16-32 32", 1, 14, f'expected {THREE}, found "96–128".'),
+    ("inception 64 96-128", 1, 20, f"expected {WIDE} after inception, found the end of the line."),
+    ("inception 64 96-128 32", 1, 21, f'expected {WIDE}, found "32".'),
+    ("inception 64 96-128 16x32 32", 1, 21, f'expected {WIDE}, found "16x32".'),
+    ("inception 64 96-128 16-32", 1, 26, f"expected {POOL} after inception, found the end of the line."),
+    ("inception 64 96-128 16-32 | relu", 1, 26,
+     f"expected {POOL} after inception, found the end of the line."),
+    ("inception 64 96-128 16-32 batchnorm", 1, 27, f'expected {POOL}, found "batchnorm".'),
+    ("inception 0 1-1 1-1 1", 1, 11, "0 is out of range; from 1 to 1,000,000 is possible."),
+    ("inception 1 0-1 1-1 1", 1, 13, "0-1 is out of range; from 1 to 1,000,000 is possible."),
+    ("inception 1 1-1 1-1000001 1", 1, 17, "1-1000001 is out of range; from 1 to 1,000,000 is possible."),
+    ("inception 1 1-1 1-1 0", 1, 21, "0 is out of range; from 1 to 1,000,000 is possible."),
+    ("inception 1 1-1 1-1 1 wide 4", 1, 29, "wide should be odd, such as 3 or 5."),
+    ("inception 1 1-1 1-1 1 wide 3x2", 1, 31, "wide should be odd, such as 3 or 5."),
+    ("inception 1 1-1 1-1 1 wide 2x3", 1, 31, "wide should be odd, such as 3 or 5."),
+    ("inception 1 1-1 1-1 1 wide 0", 1, 29, "wide should be odd, such as 3 or 5."),
+    ("inception 1 1-1 1-1 1 wide -3", 1, 28, 'expected a number for wide, found "-3".'),
+    ("inception 1 1-1 1-1 1 wide", 1, 27,
+     "expected a number for wide after inception, found the end of the line."),
+    ("inception 1 1-1 1-1 1 wide 3 wide 3", 1, 30, '"wide" stands twice.'),
+    (
+        *("inception 1 1-1 1-1 1 batchnrm", 1, 23),
+        'inception has no option "batchnrm". Did you mean "batchnorm"? Known: batchnorm, wide.',
+    ),
+    ("residual", 1, 9, "expected the number of filters after residual, found the end of the line."),
+    ("residual 0", 1, 10, "0 is out of range; from 1 to 1,000,000 is possible."),
+    ("residual 64 stride 0", 1, 21, "stride is 0; it should be at least 1."),
+    ("residual 64 2", 1, 13, 'residual has no option "2". Known: stride.'),
+    ("lrn alpha", 1, 10, "expected a number for alpha after lrn, found the end of the line."),
+    ("lrn 5 k", 1, 8, "expected a number for k after lrn, found the end of the line."),
+    ("lrn alpha beta 1", 1, 11, 'expected a number for alpha, found "beta".'),
+    ("lrn alpha -1", 1, 11, 'expected a number for alpha, found "-1".'),
+    ("lrn alpha 1e999", 1, 11, 'expected a number for alpha, found "1e999".'),
+    ("lrn beta inf", 1, 10, 'expected a number for beta, found "inf".'),
+    ("lrn k nan", 1, 7, 'expected a number for k, found "nan".'),
+    ("lrn k 1000001", 1, 7, 'expected a number for k, found "1000001".'),
+    ("lrn alpha 1 k 2 alpha 1", 1, 17, '"alpha" stands twice.'),
+    (
+        *("lrn alhpa 1", 1, 5),
+        'lrn has no option "alhpa". Did you mean "alpha"? Known: alpha, beta, k.',
+    ),
+    ("lrn alpha 1 5", 1, 13, 'lrn has no option "5". Known: alpha, beta, k.'),
+    ("lrn 0", 1, 5, "0 is out of range; from 1 to 1,000,000 is possible."),
+    ("lrn 5.5", 1, 5, 'expected the number of channels, found "5.5".'),
+    ("lrn -5", 1, 5, 'lrn has no option "-5". Known: alpha, beta, k.'),
+    ("batchnorm 1", 1, 11, f'expected {EPSILON}, above 0 and below 1, found "1".'),
+    ("batchnorm inf", 1, 11, f'expected {EPSILON}, above 0 and below 1, found "inf".'),
+    ("batchnorm -1e-5", 1, 11, f'expected {EPSILON}, above 0 and below 1, found "-1e-5".'),
+    ("batchnorm 0.1 0.1", 1, 15, 'batchnorm takes nothing more, found "0.1".'),
+    ("dense inf", 1, 7, 'expected the number of units, found "inf".'),
+    ("leakyrelu inf", 1, 11, 'expected the slope below zero, from 0 to below 1, found "inf".'),
     ("relu 3", 1, 6, 'relu takes nothing more, found "3".'),
     ("flatten dense 10", 1, 9, 'flatten takes nothing more, found "dense".'),
     ("leakyrelu 0.1 0.2", 1, 15, 'leakyrelu takes nothing more, found "0.2".'),
@@ -281,7 +430,11 @@ def test_a_mistake_in_a_net_is_a_wrong_description() -> None:
     ("text", "message"),
     [
         ("x" * 200_001, "a net of over 200,000 characters; is this a net?"),
+        ("conv 3 3x3\n" * 1_000_000, "a net of over 200,000 characters; is this a net?"),
+        ("\n" * 10_000_000, "a net of over 200,000 characters; is this a net?"),
         ("relu|" * 2_001, "more than 2,000 layers; is this a net?"),
+        ("relu|" * 10_000, "line 1, column 1: more than 2,000 layers; is this a net?"),
+        ("relu\n" * 10_000, "line 2001, column 1: more than 2,000 layers; is this a net?"),
     ],
 )
 def test_what_is_far_too_long_for_a_net_is_refused_without_repeating_it(text: str, message: str) -> None:
@@ -291,9 +444,50 @@ def test_what_is_far_too_long_for_a_net_is_refused_without_repeating_it(text: st
     assert len(str(caught.value)) < 300
 
 
+LONG = "a" * 90_000
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("dense" * 30_000, 'line 1, column 1: there is no word "'),
+        (f"{LONG}: relu|{LONG}", 'line 1, column 90008: there is no word "'),
+        (f"é{LONG}: relu", "line 1, column 1: "),
+        (f"conv {'9' * 90_000} 3x3", "line 1, column 6: expected the number of filters, found "),
+        (f"conv 3 {'9' * 90_000}x3", f"line 1, column 8: expected {KERNEL}, found "),
+        (f"conv 3 3x3 {LONG}", 'line 1, column 12: conv has no option "'),
+        (f"inception 1 {'9' * 90_000}-3", f"line 1, column 13: expected {THREE}, found "),
+        (f"lrn {LONG}", 'line 1, column 5: lrn has no option "'),
+        (f"lrn k {'9' * 90_000}", "line 1, column 7: expected a number for k, found "),
+        (f"relu {LONG}", 'line 1, column 6: relu takes nothing more, found "'),
+        (f"{LONG}:", "expected a word after "),
+        (f"{LONG}: relu|{LONG}: relu", "there is a layer "),
+    ],
+)
+def test_a_mistake_with_a_long_word_is_told_without_repeating_all_of_it(text: str, message: str) -> None:
+    with pytest.raises(NotationError) as caught:
+        parse_net(text)
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
 @settings(deadline=None)
 @given(st.text(max_size=80))
 def test_any_text_is_a_net_or_a_mistake(text: str) -> None:
+    _net_or_mistake(text)
+
+
+OTHER_PIECES = "0 1 5 5x5 3x 96-128 -1 1e-3 .5 same stride pad ceil wide alpha beta k : | # a: 5×5 ² ٣"
+PIECES = st.sampled_from([*WORDS, *OTHER_PIECES.split()])
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(PIECES, max_size=12).map(" ".join))
+def test_any_pieces_of_the_notation_are_a_net_or_a_mistake(text: str) -> None:
+    _net_or_mistake(text)
+
+
+def _net_or_mistake(text: str) -> None:
     try:
         net = parse_net(text)
     except NotationError as error:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from cutaway.nets import parse_net, plan
 from cutaway.nets.builder import Net, build
-from cutaway.nets.order import Bias, faster_order, run
+from cutaway.nets.order import Bias, Branches, PooledPairs, Unbiased, faster_order, run
+from cutaway.nets.winograd import Winograd
 
 MONOTONE = ["relu", "tanh", "sigmoid", "leakyrelu", "leakyrelu 0", "leakyrelu 0.5"]
-POOLS = ["maxpool 2", "maxpool 3 stride 2", "maxpool 3 stride 2 pad 1", "maxpool 2x3 stride 1 pad 1"]
+POOLS = ["maxpool 2", "maxpool 3 stride 2", "maxpool 3 stride 2 pad 1", "maxpool 2x3 stride 1 pad 1",
+         "maxpool 2 ceil", "maxpool 3 stride 2 ceil"]  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Maps here are so small that waking a second thread costs more than it does."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def _net(activation: str, pool: str = "maxpool 2") -> Net:
@@ -131,3 +144,84 @@ def test_the_net_that_a_person_sees_is_not_changed() -> None:
     before = [name for name, _ in net.named_children()]
     faster_order(net)
     assert [name for name, _ in net.named_children()] == before
+
+
+BLOCKS = [
+    "residual 2",
+    "residual 5 stride 2",
+    "inception 2 3-4 2-3 2",
+    "inception 2 3-4 2-3 2 batchnorm wide 3",
+    "conv 4 3x3 | inception 2 3-4 2-3 2 | maxpool 2 | relu | residual 6 stride 2 | maxpool 2 ceil | tanh",
+    "inception 1 1-2 1-1 1 | relu | maxpool 3 stride 2 ceil | conv 3 3x3 | maxpool 2 | residual 3",
+    "residual 2 | residual 2 | maxpool 2 | conv 3 3x3 | sigmoid | maxpool 2 | residual 3 | lrn | tanh",
+]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("blocks", BLOCKS)
+def test_blocks_give_the_same_logits_and_gradients(blocks: str, training: bool) -> None:
+    net = build(plan(parse_net(f"{blocks} | flatten | dense 10"), (2, 18, 18)), 3).double().train(training)
+    logits, gradients = _logits_and_gradients(net, fast=True)
+    wanted, wanted_gradients = _logits_and_gradients(net, fast=False)
+    torch.testing.assert_close(logits, wanted, rtol=0, atol=1e-12)
+    for gradient, wanted_gradient in zip(gradients, wanted_gradients, strict=True):
+        torch.testing.assert_close(gradient, wanted_gradient, rtol=0, atol=1e-11)
+    # A bias just before batch norm would have none, but here every weight matters.
+    assert all(wanted_gradient.abs().max() > 0 for wanted_gradient in wanted_gradients)
+
+
+@pytest.mark.parametrize("blocks", BLOCKS)
+def test_blocks_give_the_same_logits_where_no_gradient_is_wanted(blocks: str) -> None:
+    net = build(plan(parse_net(f"{blocks} | flatten | dense 10"), (2, 18, 18)), 3).double().eval()
+    images = _images()
+    with torch.no_grad():
+        torch.testing.assert_close(run(faster_order(net), images), net(images), rtol=0, atol=1e-12)
+
+
+def test_blocks_move_the_statistics_once_and_alike() -> None:
+    text, shape = "residual 4 stride 2 | inception 1 2-3 1-2 1 batchnorm | globalpool | flatten", (2, 18, 18)
+    slow, fast = (build(plan(parse_net(text), shape), 3).double() for _ in range(2))
+    slow(_images())
+    run(faster_order(fast), _images())
+    moved = {name: value for name, value in slow.named_buffers() if "running" in name}
+    assert len(moved) == 2 * (3 + 6)
+    for name, value in fast.named_buffers():
+        if name in moved:
+            torch.testing.assert_close(value, moved[name], rtol=0, atol=1e-12)
+        else:
+            assert value == 1  # batches seen
+
+
+def test_the_steps_inside_a_block_are_its_own_layers() -> None:
+    """Pools and biases inside are put in order as outside, and 3×3 convs of 128 go by Winograd."""
+    net = build(plan(parse_net("inception 2 3-4 2-3 2 | residual 128 | residual 128"), (2, 8, 8)), 0)
+    inception, changed, same = faster_order(net)
+    assert isinstance(inception, Branches)
+    assert isinstance(changed, Branches)
+    assert isinstance(same, Branches)
+    modules = dict(net.named_modules())
+    pool, conv, relu = inception.branches[3]
+    assert isinstance(pool, PooledPairs)
+    assert pool.pool is modules["inception1.pool1"]
+    assert (conv, relu) == (modules["inception1.conv6"], modules["inception1.relu6"])
+    assert same.branches[1] == []
+    assert same.tail == [modules["residual2.relu2"]]
+    assert changed.branches[1] == [modules["residual1.conv3"], modules["residual1.batchnorm3"]]
+    by_tiles = [step for branch in same.branches for step in branch if isinstance(step, Winograd)]
+    assert [step.conv for step in by_tiles] == [modules["residual2.conv1"], modules["residual2.conv2"]]
+    assert not any(isinstance(step, Winograd) for step in inception.branches[1])
+
+
+def test_wide_blocks_agree_up_to_the_rounding_of_tiles() -> None:
+    text = "residual 128 | inception 8 128-128 4-8 8 | globalpool | flatten | dense 10"
+    net = build(plan(parse_net(text), (2, 18, 18)), 3)
+    images = _images().float()
+    torch.testing.assert_close(run(faster_order(net), images), net(images), rtol=1e-3, atol=1e-4)
+
+
+def test_a_bias_before_a_block_s_pool_is_not_lost() -> None:
+    """The pool inside a block is not the layer that follows a conv outside."""
+    net = build(plan(parse_net("conv 3 3x3 | inception 1 1-1 1-1 1"), (2, 8, 8)), 0)
+    steps = faster_order(net)
+    assert not any(isinstance(step, Unbiased | Bias) for step in steps)
+    assert steps[0] is net.get_submodule("conv1")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from cutaway.nets import parse_net, plan
 from cutaway.nets.builder import build
 from cutaway.nets.order import faster_order, run
-from cutaway.nets.winograd import Winograd, suits
+from cutaway.nets.winograd import Winograd
 
 
 def convs(padding: int, bias: bool) -> tuple[nn.Conv2d, nn.Conv2d]:
@@ -55,24 +55,6 @@ def test_no_gradient_and_small_maps_take_the_module_itself() -> None:
         assert torch.equal(Winograd(conv)(maps), conv(maps))
     small = torch.randn(2, 128, 5, 5, requires_grad=True)  # 3×3 outputs would cost tiles of 16
     assert type(Winograd(conv)(small).grad_fn).__name__ == "ConvolutionBackward0"
-
-
-@pytest.mark.parametrize(
-    ("module", "yes"),
-    [
-        (nn.Conv2d(128, 128, 3), True),
-        (nn.Conv2d(128, 256, 3, padding=1), True),
-        (nn.Conv2d(64, 128, 3), False),
-        (nn.Conv2d(128, 128, 5), False),
-        (nn.Conv2d(128, 128, 3, stride=2), False),
-        (nn.Conv2d(128, 128, 3, dilation=2), False),
-        (nn.Conv2d(128, 128, 3, groups=2), False),
-        (nn.Conv2d(128, 128, 3, padding=(1, 0)), False),
-        (nn.ReLU(), False),
-    ],
-)
-def test_what_it_suits(module: nn.Module, yes: bool) -> None:
-    assert suits(module) is yes
 
 
 def test_the_fast_order_uses_it_and_agrees() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cutaway.errors import ConfigError
-from cutaway.training.allocator import kept_memory
+from cutaway.training.allocator import freed_memory
 from cutaway.training.device import available_threads, choose_device, threads
 
 
@@ -33,6 +33,6 @@ def test_threads_are_put_back_also_after_an_error() -> None:
 
 
 def test_memory_is_kept_where_there_is_glibc() -> None:
-    with kept_memory() as kept:
+    with freed_memory(kept=True) as kept:
         assert kept == (platform.libc_ver()[0] == "glibc")
         assert float(torch.ones(1000, 1000).sum()) == 1e6

@@ -19,6 +19,7 @@ def train(
     name: Text = None,
     seed: Number = None,
     net: Text = None,
+    memory: Text = None,
     store: StoreOption = StoreOption(),
     json: Json = False,
     **fields: Annotated[dict[str, str], Parameter(show=False)],
@@ -34,13 +35,18 @@ def train(
     seed
         the one seed of weights, data order and dropout
     net
-        another net: a name of the zoo, or notation
+        another net: a name of the zoo, a file with notation, or notation
+    memory
+        the most that training may take, such as 2GiB; a batch that does not fit goes through in parts
     """
     from cutaway.cli.progress import TrainingProgress
     from cutaway.store import train as train_experiment
 
     overrides: dict[str, Any] = dict(fields)
     overrides |= {k: v for k, v in {"name": name, "seed": seed, "net": net}.items() if v is not None}
+    if memory is not None:
+        train_fields = overrides.get("train")
+        overrides["train"] = {**(train_fields if isinstance(train_fields, dict) else {}), "memory": memory}
     with TrainingProgress() as progress:
         run = train_experiment(
             experiment, overrides, store=store.open(), observers=[progress], announce=announce

@@ -3,6 +3,7 @@
 from cutaway.config.data import DataConfig, PreprocessKind
 from cutaway.config.experiment import Experiment
 from cutaway.config.seed import derive
+from cutaway.config.size import parse_bytes, show_bytes
 from cutaway.config.toml import catalogue, dump_experiment, load_experiment, parse_experiment
 from cutaway.config.train import OptimiserKind, ScheduleKind, TrainConfig
 
@@ -17,5 +18,7 @@ __all__ = [
     "derive",
     "dump_experiment",
     "load_experiment",
+    "parse_bytes",
     "parse_experiment",
+    "show_bytes",
 ]

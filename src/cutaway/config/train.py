@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import ValidationInfo, field_validator
 
 from cutaway.config.section import Section, setting
+from cutaway.config.size import parse_bytes
 
 
 class OptimiserKind(StrEnum):
@@ -51,6 +52,29 @@ class TrainConfig(Section):
     label_smoothing: float = setting(0.0, "share of the target that is spread over all classes", ge=0, lt=1)
     device: str = setting("auto", "auto, cpu, cuda or cuda:N", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     threads: int = setting(0, "CPU threads; 0 for as many as there are cores", "threads", ge=0, le=1024)
+
+    memory: str = setting(
+        "auto",
+        "the most that training may take, such as 2GiB: on the CPU the whole process, on a GPU the net; "
+        "auto for what is free",
+    )
+    microbatch: int = setting(
+        0,
+        "images that go through at once, with the same gradient; 0 for the whole batch, or as many as fit",
+        "images",
+        ge=0,
+        le=1_000_000,
+    )
+    split_batchnorm: bool = setting(
+        False, "let batch norm take its means over micro-batches, which changes the training"
+    )
+
+    @field_validator("memory")
+    @classmethod
+    def _memory_is_a_size(cls, value: str) -> str:
+        if value != "auto":
+            parse_bytes(value)
+        return value
 
     @field_validator("nesterov")
     @classmethod

@@ -82,14 +82,16 @@ class Arguments:
         height, width = self._pair(token, what)
         return self._in_range(token, height), self._in_range(token, width)
 
-    def share(self, what: str, default: float | None = None) -> float:
-        """A number from 0 up to, but not including, 1."""
+    def share(self, what: str, default: float | None = None, *, above: bool = False) -> float:
+        """A number from 0, or above it, up to, but not including, 1."""
         if default is not None and not self._tokens:
             return default
         token = self._next(what)
-        if not _NUMBER.match(token.text) or not 0 <= float(token.text) < 1:
-            raise self.error(f'expected {what}, from 0 to below 1, found "{token.text[:40]}".', token)
-        return float(token.text)
+        value = float(token.text) if _NUMBER.match(token.text) else -1.0
+        if not 0 <= value < 1 or (above and not value):
+            bounds = "above 0 and below 1" if above else "from 0 to below 1"
+            raise self.error(f'expected {what}, {bounds}, found "{token.text[:40]}".', token)
+        return value
 
     def options(self, *flags: str, sizes: Sequence[str] = ()) -> dict[str, tuple[int, int]]:
         """All that is left, as options in any order; a flag's value is ``(0, 0)``."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 from torch import Tensor, nn
 
@@ -27,11 +31,33 @@ class Dropout(nn.Dropout):
         return input * kept.mul_(1 / (1 - self.p))
 
 
+@contextmanager
+def rows_of_batch(part: slice, images: int) -> Iterator[None]:
+    """Inside, inputs are the images ``part`` of a batch: masks are drawn for all, and cut.
+
+    So a batch that goes through in micro-batches is dropped from as if it went through whole. The
+    generator must begin each part where it began the first.
+    """
+    token = _ROWS.set((part, images) if part.stop - part.start < images else None)
+    state = torch.get_rng_state() if _ROWS.get() and part.stop < images else None
+    try:
+        yield
+    finally:
+        _ROWS.reset(token)
+        if state is not None:
+            torch.set_rng_state(state)
+
+
+_ROWS: ContextVar[tuple[slice, int] | None] = ContextVar("rows", default=None)
+
+
 def _draws(like: Tensor, kind: torch.dtype) -> Tensor:
     """Uniform whole numbers of a small type in the shape of ``like``, from PyTorch's generator."""
-    count = like.numel()
+    rows, images = _ROWS.get() or (slice(0, len(like)), len(like))
+    row = like.numel() // max(1, len(like))
+    count = images * row
     words = torch.empty(-(-count * kind.itemsize // 8), dtype=torch.int64).random_(-(2**63), None)
-    flat = words.view(kind)[:count]
+    flat = words.view(kind)[rows.start * row : rows.stop * row]
     # In the layout of the input, where it has one without gaps, the product stays in it too.
     dense = like.is_contiguous() or like.is_contiguous(memory_format=torch.channels_last)
     return flat.as_strided(like.shape, like.stride()) if dense else flat.view(like.shape)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from cutaway.errors import nearest
+from cutaway.errors import ConfigError, nearest
 from cutaway.nets.arguments import Arguments, NotationError, Token
-from cutaway.nets.words import WORDS, Conv, Dense, Layer
+from cutaway.nets.words import WORDS, Block, Conv, Dense, Layer
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 
@@ -27,7 +27,11 @@ class NetSpec:
         return "\n".join(layer.text() for layer in self.layers)
 
     def with_outputs(self, count: int) -> NetSpec:
-        """The same net with ``count`` outputs: those of its last dense or conv layer."""
+        """The same net with ``count`` outputs: those of its last dense or conv layer.
+
+        Raises:
+            ConfigError: a block, whose outputs can't be told apart, stands behind that.
+        """
         layers = list(self.layers)
         for at in reversed(range(len(layers))):
             word = layers[at].word
@@ -37,6 +41,8 @@ class NetSpec:
             if isinstance(word, Conv):
                 layers[at] = replace(layers[at], word=replace(word, filters=count))
                 break
+            if isinstance(word, Block):
+                raise ConfigError(f"{layers[at].name} is a block; end the net with: dense {count}")
         return NetSpec(tuple(layers))
 
 
@@ -55,13 +61,15 @@ def parse_net(text: str) -> NetSpec:
     counts: dict[str, int] = {}
     names: dict[str, int] = {}
     for number, source in enumerate(text.splitlines(), 1):
-        for tokens, end in _pieces(source):
+        for at, (tokens, end) in enumerate(_pieces(source)):
             layer = _layer(tokens, number, source, end, counts)
+            if at == 0:  # it begins its line, indented or not
+                layer = replace(layer, column=1)
             if layer.name in names:
                 raise NotationError(
                     number,
                     tokens[0].column,
-                    f'there is a layer "{layer.name}" already, in line {names[layer.name]}.',
+                    f'there is a layer "{layer.name[:40]}" already, in line {names[layer.name]}.',
                     source,
                 )
             names[layer.name] = number
@@ -101,7 +109,9 @@ def _layer(tokens: list[Token], line: int, source: str, end: int, counts: dict[s
             )
         tokens = tokens[1:]
         if not tokens:
-            raise NotationError(line, end, f"expected a word after {name}:, such as conv or relu.", source)
+            raise NotationError(
+                line, end, f"expected a word after {name[:40]}:, such as conv or relu.", source
+            )
     head, rest = tokens[0], tokens[1:]
     if head.text not in WORDS:
         raise NotationError(

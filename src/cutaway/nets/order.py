@@ -10,60 +10,28 @@ made them equal it is zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cutaway.nets import schedule
 from cutaway.nets.builder import Net, joined
-from cutaway.nets.plan import LayerPlan
-from cutaway.nets.winograd import Winograd, suits
-from cutaway.nets.words import Block, Join, MaxPool
+from cutaway.nets.schedule import Way
+from cutaway.nets.winograd import Winograd
+from cutaway.nets.words import Block, Join
 
 Step = Callable[[Tensor], Tensor]
 """A module, or another way of computing it."""
 
 
 def faster_order(net: Net) -> list[Step]:
-    """The steps that give the net's logits with less work.
+    """The steps that give the net's logits with less work, as :mod:`cutaway.nets.schedule` has them.
 
-    Monotone activations and biases are moved behind the max-pool that follows them, pools of one
-    value are left out, and wide 3×3 convolutions are computed by Winograd's algorithm while
-    training. All weights are the net's own: what a person sees and looks into is not changed.
+    All weights are the net's own: what a person sees and looks into is not changed.
     """
-    return _steps(net, net.plan.rows)
-
-
-def pools_first(chain: Sequence[LayerPlan]) -> list[LayerPlan]:
-    """Layers in the order in which they are computed, without those that change nothing."""
-    rows = [row for row in chain if not _idle(row)]
-    for at in range(len(rows) - 1):
-        if rows[at].layer.word.monotone and isinstance(rows[at + 1].layer.word, MaxPool):
-            rows[at], rows[at + 1] = rows[at + 1], rows[at]
-    return rows
-
-
-def _steps(net: Net, chain: Sequence[LayerPlan]) -> list[Step]:
-    rows = pools_first(chain)
-    steps: list[Step] = []
-    late: Tensor | None = None
-    for row, following in zip(rows, [*rows[1:], None], strict=True):
-        module = net.get_submodule(row.name)
-        pooled = following is not None and isinstance(following.layer.word, MaxPool)
-        if type(module) is nn.Conv2d:
-            late = module.bias if pooled else None
-            steps.append(_convolution(module, biased=not pooled))
-            continue
-        if isinstance(row.layer.word, Block):
-            branches = [_steps(net, branch) for branch in row.branches]
-            steps.append(Branches(row.layer.word.join, branches, _steps(net, row.tail)))
-        else:
-            steps.append(PooledPairs(module) if isinstance(module, nn.MaxPool2d) else module)
-        if late is not None and not pooled:
-            steps.append(Bias(late))
-            late = None
-    return steps
+    return [_step(net, step) for step in schedule.steps(net.plan.rows)]
 
 
 def run(steps: list[Step], inputs: Tensor) -> Tensor:
@@ -147,12 +115,18 @@ class PooledPairs:
         return torch.maximum(rows[..., 0:width:2], rows[..., 1:width:2])
 
 
-def _convolution(module: nn.Conv2d, *, biased: bool) -> Step:
-    if suits(module):
-        return Winograd(module, biased=biased)
-    return module if biased or module.bias is None else Unbiased(module)
-
-
-def _idle(row: LayerPlan) -> bool:
-    word = row.layer.word
-    return isinstance(word, MaxPool) and word.size == word.stride == (1, 1)
+def _step(net: Net, step: schedule.Step) -> Step:
+    """What computes a step of the schedule."""
+    word, module = step.row.layer.word, net.get_submodule(step.row.name)
+    if step.way is Way.BIAS:
+        return Bias(net.get_parameter(f"{step.conv}.bias"))
+    if isinstance(word, Block):
+        branches = [[_step(net, inner) for inner in schedule.steps(branch)] for branch in step.row.branches]
+        return Branches(word.join, branches, [_step(net, inner) for inner in schedule.steps(step.row.tail)])
+    if isinstance(module, nn.MaxPool2d):
+        return PooledPairs(module)
+    if isinstance(module, nn.Conv2d):
+        if step.way in {Way.WINOGRAD, Way.WINOGRAD_UNBIASED}:
+            return Winograd(module, biased=step.way is Way.WINOGRAD)
+        return Unbiased(module) if step.way is Way.UNBIASED else module
+    return module

@@ -21,11 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LEAST_CHANNELS = 128
-"""Fewer channels, in or out, are faster convolved directly."""
-
-MOST_WASTE = 1.5
-"""Tiles may cover at most this many times the outputs that are wanted."""
+from cutaway.nets.schedule import MOST_WASTE
 
 _B_T = torch.tensor(
     [
@@ -80,18 +76,6 @@ class Winograd:
             return F.conv2d(maps, conv.weight, bias, conv.stride, conv.padding)
         result: Tensor = _Function.apply(maps, conv.weight, bias, tiling)  # type: ignore[no-untyped-call]
         return result
-
-
-def suits(module: nn.Module) -> bool:
-    """Whether a module is a convolution that tiles can be faster for."""
-    return (
-        type(module) is nn.Conv2d
-        and module.kernel_size == (3, 3)
-        and module.stride == module.dilation == (1, 1)
-        and module.groups == 1
-        and module.padding in {(0, 0), (1, 1), (2, 2)}
-        and min(module.in_channels, module.out_channels) >= LEAST_CHANNELS
-    )
 
 
 @dataclass(frozen=True)

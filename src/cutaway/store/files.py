@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from cutaway.errors import StoreError
 
 
-def write_file(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes | Iterable[bytes | memoryview]) -> None:
     """Replace a file's content, or leave it as it was.
 
     The content goes to a temporary name beside it, is synced to the disk and renamed; a process
     killed at any instant leaves the old file.
+
+    Args:
+        path: the file.
+        content: all of it, or piece after piece.
 
     Raises:
         StoreError: the disk is full, or the folder can't be written.
@@ -22,7 +27,7 @@ def write_file(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(content)
+            file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

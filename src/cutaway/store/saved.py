@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from cutaway import __version__
@@ -89,8 +89,43 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], card: Card) -> None:
         StoreError: the disk is full, or the folder can't be written.
     """
     text = card.to_json()
-    write_file(path, save(dict(tensors), metadata={_KEY: text}))
+    write_file(path, _pieces(tensors, {_KEY: text}))
     write_file(path.with_suffix(".json"), (text + "\n").encode())
+
+
+def _pieces(tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> Iterator[bytes | memoryview]:
+    """A safetensors file piece by piece: the length of the header, the header, the tensors' bytes.
+
+    The library's own ``save`` first copies all of them into one string, which for a net with large
+    dense layers took more memory than its training.
+    """
+    header: dict[str, Any] = {"__metadata__": metadata}
+    place = 0
+    # Wider types first, as the library has it, so that all stand on their boundaries.
+    names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+    for name in names:
+        end = place + tensors[name].nbytes
+        kind = _KINDS[tensors[name].dtype]
+        header[name] = {"dtype": kind, "shape": list(tensors[name].shape), "data_offsets": [place, end]}
+        place = end
+    text = json.dumps(header, ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    yield struct.pack("<Q", len(text))
+    yield text
+    for name in names:
+        yield memoryview(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]
+
+
+_KINDS = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
 
 
 def load_weights_file(path: Path) -> tuple[Checkpoint, Card]:

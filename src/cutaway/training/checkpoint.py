@@ -49,14 +49,17 @@ class Checkpoint:
 
 
 def collect(net: nn.Module, optimiser: Optimizer, tally: Tensor) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, copied to the CPU."""
+    """The tensors of a checkpoint, on the CPU; those that lie there are the training's own.
+
+    They change with its next step: whoever keeps them copies them.
+    """
     tensors = {_MODEL + name: value for name, value in net.state_dict().items()}
     for number, parameter in enumerate(_parameters(optimiser)):
         for key, value in optimiser.state.get(parameter, {}).items():
             if isinstance(value, Tensor):
                 tensors[f"{_OPTIMISER}{number}.{key}"] = value
     tensors["tally"] = tally
-    return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()}
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
 
 def restore(tensors: Mapping[str, Tensor], net: nn.Module, optimiser: Optimizer) -> Tensor:

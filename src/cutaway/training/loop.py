@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,15 +13,17 @@ from torch import Tensor
 from cutaway.config import derive
 from cutaway.data import Split
 from cutaway.nets.builder import Net
+from cutaway.nets.dropout import rows_of_batch
 from cutaway.nets.layout import channels_last
 from cutaway.nets.order import faster_order, run
 from cutaway.nets.randomness import seeded
 from cutaway.training import events
-from cutaway.training.allocator import kept_memory
+from cutaway.training.allocator import freed_memory
 from cutaway.training.checkpoint import Checkpoint, Position, collect, restore
 from cutaway.training.device import choose_device, threads
 from cutaway.training.divergence import find_cause, is_finite
 from cutaway.training.optimiser import learning_rate, make_optimiser
+from cutaway.training.room import Room, find_room
 from cutaway.training.score import Score, Tally, evaluate
 from cutaway.training.task import Task
 
@@ -55,8 +58,9 @@ def train(
     """
     recipe = task.experiment.train
     device = choose_device(recipe.device)
-    with threads(recipe.threads), kept_memory(), seeded(0):
-        training = _Training(task, device, observers, stop)
+    room = task.room or find_room(recipe, task.plan, device)
+    with threads(recipe.threads), freed_memory(kept=room.roomy), seeded(0):
+        training = _Training(task, room, device, observers, stop)
         if checkpoint:
             training.restore(checkpoint)
         training.run()
@@ -69,11 +73,13 @@ class _Training:
     def __init__(
         self,
         task: Task,
+        room: Room,
         device: torch.device,
         observers: Sequence[events.Observer],
         stop: Callable[[], bool],
     ) -> None:
         self.task = task
+        self.room = room
         self.recipe = task.experiment.train
         self.device = device
         self.observers = observers
@@ -145,30 +151,52 @@ class _Training:
         self.lr = learning_rate(self.recipe, done, len(self.batches))
         for group in self.optimiser.param_groups:
             group["lr"] = self.lr
-        inputs = self.task.preprocess(pixels)
         self.optimiser.zero_grad()
-        logits = run(self.computing, inputs).float()
-        plain, objective = objectives(logits, labels, self.recipe.label_smoothing)
-        objective.backward()
+        results = [self.descend(pixels, labels, part) for part in self.parts(len(labels))]
+        objective = torch.stack([result[0] for result in results]).sum()
         if self.device.type == "cpu" or number % CUDA_CHECK_STEPS == 0:
             gradients = [p.grad for p in self.parameters if p.grad is not None]
             if not is_finite(objective, gradients):
                 self.diverge(pixels, labels, number)
                 return False
         self.optimiser.step()
-        self.tally.add(plain.detach(), logits.detach(), labels)
+        for (_, plain, logits), part in zip(results, self.parts(len(labels)), strict=True):
+            self.tally.add(plain, logits, labels[part])
         return True
+
+    def parts(self, images: int) -> list[slice]:
+        """A batch as micro-batches that fit in memory; mostly one."""
+        size = self.room.microbatch
+        return [slice(begin, min(begin + size, images)) for begin in range(0, images, size)]
+
+    def descend(self, pixels: Tensor, labels: Tensor, part: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """Add a micro-batch's share of the batch's gradient to the weights' gradients.
+
+        Returns:
+            its share of the smoothed mean objective, and the plain objectives ``(n,)`` and logits
+            ``(n, K)`` of its images.
+        """
+        images = len(labels)
+        with rows_of_batch(part, images):
+            logits = run(self.computing, self.task.preprocess(pixels[part])).float()
+        plain, objective = objectives(logits, labels[part], self.recipe.label_smoothing)
+        share = objective * (len(plain) / images) if len(plain) < images else objective
+        share.backward()
+        return share.detach(), plain.detach(), logits.detach()
 
     def score(self, epoch: int, start: float) -> bool:
         """Score an epoch on all splits and offer its checkpoint; false when stopped before the end."""
         self.net.eval()
+        self.optimiser.zero_grad()  # their memory is better used by scoring
         scores: dict[str, Score] = {}
         learnt = self.tally.score()
         if learnt:
             scores["train"] = learnt
         for name in ("validation", "test"):
             if name in self.splits:
-                found = evaluate(self.forward, self.task.preprocess, self.splits[name], self.stop)
+                found = evaluate(
+                    self.forward, self.task.preprocess, self.splits[name], self.stop, self.room.chunk
+                )
                 if found is None:
                     self.pause(self.position.step)
                     return False
@@ -208,16 +236,25 @@ class _Training:
     def diverge(self, pixels: Tensor, labels: Tensor, number: int) -> None:
         """Find the cause, with the same dropout as in the step, and tell it."""
         done = self.position.epoch * len(self.batches) + number
-        torch.manual_seed(derive(self.task.experiment.seed, "step", done))
-        cause = find_cause(
-            self.net,
-            self.task.preprocess(pixels),
-            lambda logits: objectives(logits, labels, self.recipe.label_smoothing)[1],
-        )
+        cause = "the gradient"
+        for part in self.parts(len(labels)):
+            torch.manual_seed(derive(self.task.experiment.seed, "step", done))
+            with rows_of_batch(part, len(labels)):
+                cause = find_cause(
+                    self.net,
+                    self.task.preprocess(pixels[part]),
+                    partial(self.smoothed, labels[part]),
+                )
+            if cause != "the gradient":
+                break
         reason = (
             f"{cause} is not finite. The learning rate was {self.lr:.4g}: try --train.lr {self.lr / 10:.2g}"
         )
         self.tell(events.Diverged(self.position.epoch + 1, number + 1, reason))
+
+    def smoothed(self, labels: Tensor, logits: Tensor) -> Tensor:
+        """The mean objective that training descends."""
+        return objectives(logits, labels, self.recipe.label_smoothing)[1]
 
     def checkpoint(self) -> Checkpoint:
         return Checkpoint(collect(self.net, self.optimiser, self.tally.sums), self.position)

@@ -74,6 +74,7 @@ def evaluate(
     preprocess: Callable[[Tensor], Tensor],
     split: Split,
     stop: Callable[[], bool] = lambda: False,
+    chunk: int = CHUNK,
 ) -> Score | None:
     """The score of a net in evaluation mode on a split; None when stopped before the end.
 
@@ -82,10 +83,11 @@ def evaluate(
         preprocess: from uint8 pixels to inputs.
         split: on the net's device.
         stop: asked after every chunk.
+        chunk: images in one forward pass.
     """
     tally = Tally(split.labels.device)
     with torch.inference_mode():
-        for pixels, labels in zip(split.pixels.split(CHUNK), split.labels.split(CHUNK), strict=True):
+        for pixels, labels in zip(split.pixels.split(chunk), split.labels.split(chunk), strict=True):
             if stop():
                 return None
             logits = forward(preprocess(pixels)).float()

@@ -9,6 +9,8 @@ from cutaway.data import Framing, Images, Preprocess, load_images
 from cutaway.errors import ConfigError
 from cutaway.nets import Plan, describe, find_net, plan
 from cutaway.nets.builder import Net, build
+from cutaway.training.device import choose_device
+from cutaway.training.room import Room, find_room
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class Task:
         preprocess: fitted to the training split.
         framing: how the training images stand in their frame.
         plan: the net on these images.
+        room: the memory that a step may take and how the batch is cut; found when training begins
+            unless given.
     """
 
     experiment: Experiment
@@ -28,6 +32,7 @@ class Task:
     preprocess: Preprocess
     framing: Framing
     plan: Plan
+    room: Room | None = None
 
     def build(self) -> Net:
         """The net with its first, random weights."""
@@ -39,21 +44,28 @@ def prepare(experiment: Experiment) -> Task:
 
     Raises:
         ConfigError: the net can't work on such images, or has another number of outputs than
-            there are classes.
+            there are classes; the memory is too small; the device is not there.
         NotFoundError: there is no such net, source, folder or file.
         DataError: a file is damaged or does not fit the others.
     """
-    spec = find_net(experiment.net)
+    find_net(experiment.net)  # a mistake in it is told before the data is read
     images = load_images(experiment.data)
+    spec = find_net(experiment.net, len(images.classes))
     planned = plan(spec, images.shape)
     _check_outputs(planned, len(images.classes))
     train = images.splits["train"]
+    recipe = experiment.train
+    room = find_room(recipe, planned, choose_device(recipe.device))
+    if room.microbatch < recipe.batch:
+        # Written down, so that the run is continued with the same sums.
+        recipe = recipe.model_copy(update={"microbatch": room.microbatch})
     return Task(
-        experiment.model_copy(update={"net": spec.text()}),
+        experiment.model_copy(update={"net": spec.text(), "train": recipe}),
         images,
         Preprocess.fit(experiment.data.preprocess, train),
         Framing.fit(train),
         planned,
+        room,
     )
 
 

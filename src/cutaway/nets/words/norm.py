@@ -24,7 +24,7 @@ class BatchNorm(Elementwise):
 
     @classmethod
     def parse(cls, args: Arguments) -> BatchNorm:
-        return cls(args.share("the number added to the variance", 1e-5))
+        return cls(args.share("the number added to the variance", 1e-5, above=True))
 
     def text(self) -> str:
         return "batchnorm" if self.epsilon == 1e-5 else f"batchnorm {self.epsilon!r}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from textwrap import dedent
 
 from cutaway.errors import NotFoundError
 from cutaway.nets.words import Shape
@@ -26,6 +27,9 @@ class ZooNet:
     input_shape: Shape
     text: str
     parameters: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", dedent(self.text).strip())
 
 
 ZOO: Registry[ZooNet] = Registry("net", NotFoundError)

@@ -48,8 +48,8 @@ def _is_file(text: str) -> bool:
 
 def _read(path: Path) -> str:
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             # A character more than a net may have: the parser then says so.
             return file.read(MOST_CHARACTERS + 1)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path} can't be read as text: {error}.") from None
