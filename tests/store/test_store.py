@@ -20,7 +20,7 @@ def task(small: Experiment) -> Task:
 
 
 def test_a_new_run_is_complete(task: Task, tmp_path: Path) -> None:
-    run = Store(tmp_path / "deep" / "store").create(task)
+    run = Store(tmp_path / "deep" / "store").create(task.experiment)
     assert re.fullmatch(r"[a-z][a-z2-9]{7}", run.id)
     assert run.experiment == task.experiment
     assert (run.folder / "experiment.toml").read_text(encoding="utf-8") == run.row.experiment
@@ -33,7 +33,7 @@ def test_finding(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         store.find("last")
     for name in ("abcdefgh", "abxyzuvw", "qrstuvwx"):
         monkeypatch.setattr("cutaway.store.store._new_id", lambda name=name: name)
-        store.create(task)
+        store.create(task.experiment)
     assert store.find("last").id == "qrstuvwx"
     assert store.find("abx").id == "abxyzuvw"
     assert store.find("abcdefgh").id == "abcdefgh"
@@ -47,7 +47,7 @@ def test_finding(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_removing(task: Task, tmp_path: Path) -> None:
     store = Store(tmp_path)
-    kept, gone = store.create(task), store.create(task)
+    kept, gone = store.create(task.experiment), store.create(task.experiment)
     store.remove(gone)
     assert [run.id for run in store.runs()] == [kept.id]
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {kept.id}
@@ -55,7 +55,7 @@ def test_removing(task: Task, tmp_path: Path) -> None:
 
 def test_a_run_in_training_is_not_removed(task: Task, tmp_path: Path) -> None:
     store = Store(tmp_path)
-    run = store.create(task)
+    run = store.create(task.experiment)
     with locked(run.folder), pytest.raises(StoreError, match="held by another process"):
         store.remove(run)
     assert store.find(run.id).folder.is_dir()
@@ -65,7 +65,7 @@ def test_a_run_whose_row_cannot_be_removed_keeps_its_folder(
     task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(tmp_path)
-    run = store.create(task)
+    run = store.create(task.experiment)
 
     def fail(self: object, run: str) -> None:
         raise StoreError("held")
@@ -78,7 +78,7 @@ def test_a_run_whose_row_cannot_be_removed_keeps_its_folder(
 
 def test_a_run_without_its_folder_can_be_removed(task: Task, tmp_path: Path) -> None:
     store = Store(tmp_path)
-    run = store.create(task)
+    run = store.create(task.experiment)
     for path in run.folder.iterdir():
         path.unlink()
     run.folder.rmdir()
@@ -89,7 +89,7 @@ def test_a_run_without_its_folder_can_be_removed(task: Task, tmp_path: Path) -> 
 def test_a_store_that_cannot_be_made(task: Task, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"mine")
     with pytest.raises(StoreError, match="Choose another store with --store DIR"):
-        Store(tmp_path / "file" / "runs").create(task)
+        Store(tmp_path / "file" / "runs").create(task.experiment)
     assert (tmp_path / "file").read_bytes() == b"mine"
 
 
@@ -101,7 +101,7 @@ def test_a_run_that_the_ledger_refuses_leaves_no_folder(
 
     monkeypatch.setattr("cutaway.store.ledger.Ledger.add_run", fail)
     with pytest.raises(StoreError, match="held"):
-        Store(tmp_path).create(task)
+        Store(tmp_path).create(task.experiment)
     assert list(tmp_path.iterdir()) == []
 
 

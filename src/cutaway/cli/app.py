@@ -25,6 +25,7 @@ _COMMANDS = {
     "demo": ("demo:demo", "Train on the embedded MNIST, look inside, write a report."),
     "train": ("train:train", "Train an experiment and record the run."),
     "resume": ("train:resume", "Continue a run that was stopped or killed."),
+    "import": ("importing:import_", "Take published weights into a net of the zoo."),
     "evaluate": ("evaluate:evaluate", "Score a run on a split."),
     "predict": ("predict:predict", "Classify image files."),
     "look": ("look:app", "Look inside a run: feature maps, kernels."),

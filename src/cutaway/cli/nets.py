@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from cyclopts import App
+from pathlib import Path
+from typing import Annotated
 
-from cutaway.cli.console import Json, say, say_json, say_table
+from cyclopts import App, Parameter
+
+from cutaway.cli.console import Json, note, say, say_json, say_table
 from cutaway.cli.plan import plan_facts, tell_plan
+
+Output = Annotated[Path | None, Parameter(negative="")]
 
 app = App(name="nets", help="List and show the nets of the zoo.")
 
@@ -40,22 +45,30 @@ def list_nets(*, json: Json = False) -> None:
 
 
 @app.command
-def show(net: str, /, *, json: Json = False) -> None:
+def show(net: str, /, *, diagram: Output = None, json: Json = False) -> None:
     """One net: its notation, its source, its layers.
 
     Parameters
     ----------
     net
         a name of the zoo
+    diagram
+        also draw it as a flow diagram: an SVG file
     """
     from cutaway.nets import ZOO, find_net, plan
 
     entry = ZOO[net]
     spec = find_net(net)
     planned = plan(spec, entry.input_shape)
+    if diagram:
+        from cutaway.draw.diagram import flow_file
+        from cutaway.store.files import write_file
+
+        write_file(diagram, flow_file(planned).encode())
+        note(f"diagram: {diagram}")
     if json:
         facts = {"name": net, "summary": entry.summary, "source": entry.source, "notation": spec.text()}
         say_json(facts | plan_facts(planned))
         return
     say(f"{net}: {entry.summary}\n{entry.source}\n\n{spec.text()}\n")
-    tell_plan(planned, json=False)
+    tell_plan(planned)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -12,9 +13,18 @@ from cutaway.cli.console import Json, say, say_json, say_table
 from cutaway.errors import ConfigError
 
 if TYPE_CHECKING:
-    from cutaway.nets import Plan, Shape
+    from cutaway.nets import LayerPlan, NetSpec, Plan, Shape
 
 _SHAPE = re.compile(r"([1-9]\d{0,6})x([1-9]\d{0,6})x([1-9]\d{0,6})\Z", re.ASCII)
+
+PROCESS = 400 << 20
+"""What Python, PyTorch and a small dataset take before a net is there."""
+
+_STATES = {"sgd": 1, "adam": 2, "adamw": 2}
+
+Text = Annotated[str | None, Parameter(negative="")]
+Number = Annotated[int | None, Parameter(negative="")]
+Flag = Annotated[bool, Parameter(negative="")]
 
 
 def plan(
@@ -22,9 +32,15 @@ def plan(
     /,
     *,
     input: Annotated[str | None, Parameter(name="--input", negative="")] = None,  # noqa: A002
+    classes: Number = None,
+    edit: Annotated[str | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
+    batch: Number = None,
+    memory: Text = None,
+    optimiser: Annotated[str, Parameter(negative="")] = "sgd",
+    blocks: Flag = False,
     json: Json = False,
 ) -> None:
-    """Shapes, parameters and multiply-adds of every layer, without building anything.
+    """What every layer of a net gives and costs, and what training it takes, without building anything.
 
     Parameters
     ----------
@@ -33,31 +49,69 @@ def plan(
         notation, or an experiment
     input
         channels, height and width of an image, such as 1x28x28; the net's own when it has one
+    classes
+        outputs of a net of the zoo
+    edit
+        change the net first, such as "-relu1 -pool2" or "relu*=tanh conv1.filters=3"
+    batch
+        images in a training step: its memory is told
+    memory
+        a limit such as 4GiB for the whole process: the micro-batch that fits is told
+    optimiser
+        sgd (with momentum), adam or adamw: what it remembers takes memory
+    blocks
+        show the layers inside blocks too
     """
-    tell_plan(_planned(net, parse_shape(input) if input else None), json)
-
-
-def tell_plan(planned: Plan, json: bool) -> None:
-    """A plan as a table or an object."""
+    if optimiser not in _STATES:
+        raise ConfigError(f'--optimiser should be sgd, adam or adamw, not "{optimiser}".')
+    if batch is not None and batch < 1:
+        raise ConfigError(f"--batch should be at least 1, not {batch}.")
+    spec, shape = _found(net, parse_shape(input) if input else None, classes)
+    before, planned = spec, _planned(spec, shape, edit)
+    step = _Step(planned, batch or 1, _STATES[optimiser], _limit(memory)) if batch or memory else None
     if json:
-        say_json(plan_facts(planned))
+        edits = {"edited": planned.spec.text()} if edit else {}
+        say_json(plan_facts(planned) | edits | ({"step": step.facts()} if step else {}))
         return
-    rows = [
-        [
-            row.name,
-            row.layer.word.text(),
-            "×".join(map(str, row.output_shape)),
-            f"{row.parameters:,}" if row.parameters else "",
-            f"{row.multiply_adds:,}" if row.multiply_adds else "",
-            f"{row.output_bytes:,}",
-        ]
-        for row in planned.rows
-    ]
-    total = ["all", "", "", f"{planned.parameters:,}", f"{planned.multiply_adds:,}", ""]
+    if edit:
+        from cutaway.nets import show_edits
+
+        say(f"{show_edits(before, planned.spec)}\n")
+    tell_plan(planned, blocks=blocks)
+    if step:
+        say(f"\n{step.text()}")
+
+
+def tell_plan(planned: Plan, *, blocks: bool = False) -> None:
+    """A plan as a table, and its heaviest layers."""
+    rows = []
+    for row in planned.rows:
+        rows.append(_cells(row))
+        inner = list(row.leaves()) if blocks and row.branches else []
+        rows += [[f"  {cells[0]}", *cells[1:]] for cells in map(_cells, inner)]
+    total = ["all", "", "", f"{planned.parameters:,}", f"{planned.multiply_adds:,}", "", ""]
     say(f"input {'×'.join(map(str, planned.input_shape))}")
-    say_table(
-        ["layer", "word", "output", "parameters>", "multiply-adds>", "bytes>"], [*rows, total], total=True
-    )
+    heads = ["layer", "word", "output", "parameters>", "multiply-adds>", "bytes>", "field>"]
+    say_table(heads, [*rows, total], total=True)
+    for line in heaviest(planned):
+        say(line)
+
+
+def heaviest(planned: Plan) -> list[str]:
+    """The layers that take most, a line for each measure, blocks opened."""
+    measures: dict[str, Callable[[LayerPlan], int]] = {
+        "multiply-adds": lambda row: row.multiply_adds,
+        "parameters": lambda row: row.parameters,
+        "output bytes": lambda row: row.output_bytes,
+    }
+    lines = []
+    for name, measure in measures.items():
+        leaves = sorted(planned.leaves(), key=measure, reverse=True)
+        whole = sum(map(measure, leaves))
+        told = [f"{row.name} {measure(row) / whole:.0%}" for row in leaves[:3] if measure(row)]
+        if told:
+            lines.append(f"most {name}: {', '.join(told)}")
+    return lines
 
 
 def plan_facts(planned: Plan) -> dict[str, Any]:
@@ -66,18 +120,7 @@ def plan_facts(planned: Plan) -> dict[str, Any]:
         "input": list(planned.input_shape),
         "parameters": planned.parameters,
         "multiply_adds": planned.multiply_adds,
-        "layers": [
-            {
-                "name": row.name,
-                "word": row.layer.word.text(),
-                "input": list(row.input_shape),
-                "output": list(row.output_shape),
-                "parameters": row.parameters,
-                "multiply_adds": row.multiply_adds,
-                "bytes": row.output_bytes,
-            }
-            for row in planned.rows
-        ],
+        "layers": [_facts(row) for row in planned.rows],
     }
 
 
@@ -93,26 +136,131 @@ def parse_shape(text: str) -> Shape:
     return tuple(map(int, match.groups()))
 
 
-def _planned(net: str, shape: Shape | None) -> Plan:
+@dataclass(frozen=True)
+class _Step:
+    """What a training step takes, and how it fits a limit."""
+
+    planned: Plan
+    batch: int
+    states: int
+    limit: int | None
+
+    @property
+    def fitting(self) -> int:
+        """Images that fit at once, at most the batch."""
+        from cutaway.nets.memory import fitting_batch
+
+        if self.limit is None:
+            return self.batch
+        return fitting_batch(self.planned, self.batch, self.limit - PROCESS, self.states)
+
+    def facts(self) -> dict[str, Any]:
+        from cutaway.nets.memory import inference_memory, training_memory
+
+        training = training_memory(self.planned, self.batch, self.states)
+        parts = ("weights", "optimiser", "gradients", "saved", "workspace", "total")
+        facts: dict[str, Any] = {
+            "batch": self.batch,
+            "training": {part: getattr(training, part) for part in parts},
+            "inference": inference_memory(self.planned, self.batch).total,
+        }
+        if self.limit is not None:
+            facts |= {"memory": self.limit, "process": PROCESS, "microbatch": self.fitting}
+        return facts
+
+    def text(self) -> str:
+        from cutaway.config import show_bytes
+
+        facts = self.facts()
+        parts = {name: show_bytes(size) for name, size in facts["training"].items()}
+        images = "one image" if self.batch == 1 else f"{self.batch:,} images"
+        told = [
+            f"a training step of {images} takes {parts.pop('total')}: "
+            + ", ".join(f"{name} {size}" for name, size in parts.items()),
+            f"a forward pass of {images} takes {show_bytes(facts['inference'])}",
+        ]
+        if self.limit is not None:
+            told.append(self._fit(show_bytes(self.limit), show_bytes(PROCESS)))
+        return "\n".join(told)
+
+    def _fit(self, limit: str, process: str) -> str:
+        inside = f"in {limit}, of which the process itself takes about {process},"
+        if not self.fitting:
+            return f"{inside} not even one image fits: take a smaller net or image"
+        if self.fitting >= self.batch:
+            return f"{inside} the batch fits whole"
+        parts = -(-self.batch // self.fitting)
+        each = -(-self.batch // parts)
+        return (
+            f"{inside} {self.fitting:,} images fit at once: {parts} micro-batches of {each:,}, same gradient"
+        )
+
+
+def _limit(memory: str | None) -> int | None:
+    from cutaway.config import parse_bytes
+
+    if memory is None:
+        return None
+    try:
+        return parse_bytes(memory)
+    except ValueError as error:
+        raise ConfigError(f"--memory {error}.") from None
+
+
+def _cells(row: LayerPlan) -> list[str]:
+    height, width = row.field.size
+    return [
+        row.name,
+        row.layer.word.text(),
+        "×".join(map(str, row.output_shape)),
+        f"{row.parameters:,}" if row.parameters else "",
+        f"{row.multiply_adds:,}" if row.multiply_adds else "",
+        f"{row.output_bytes:,}",
+        f"{height}×{width}",
+    ]
+
+
+def _facts(row: LayerPlan) -> dict[str, Any]:
+    field = row.field
+    facts = {
+        "name": row.name,
+        "word": row.layer.word.text(),
+        "input": list(row.input_shape),
+        "output": list(row.output_shape),
+        "parameters": row.parameters,
+        "multiply_adds": row.multiply_adds,
+        "bytes": row.output_bytes,
+        "field": {"size": list(field.size), "jump": list(field.jump), "start": list(field.start)},
+    }
+    if row.branches:
+        facts["branches"] = [[_facts(inner) for inner in branch] for branch in row.branches]
+        facts["tail"] = [_facts(inner) for inner in row.tail]
+    return facts
+
+
+def _planned(spec: NetSpec, shape: Shape, edit: str | None) -> Plan:
+    from cutaway.nets import edited_plan
+    from cutaway.nets import plan as plan_net
+
+    return edited_plan(spec, edit, shape) if edit else plan_net(spec, shape)
+
+
+def _found(net: str, shape: Shape | None, classes: int | None) -> tuple[NetSpec, Shape]:
+    """The net that is meant, and the input that it is planned on."""
     from cutaway.config import catalogue, load_experiment
     from cutaway.nets import ZOO, find_net
-    from cutaway.nets import plan as plan_net
 
     if net.endswith(".toml") or (net in catalogue() and net not in ZOO):
         experiment = load_experiment(net)
-        if shape is None and experiment.net not in ZOO:
-            from cutaway.data import load_source
-
-            shape = load_source(experiment.data).shape
         net = experiment.net
-    elif Path(net).is_file():
-        try:
-            net = Path(net).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{net} can't be read as text: {error}.") from None
-    if shape is None:
-        if net.strip() not in ZOO:
-            find_net(net)  # an unknown name is told before a missing shape
-            raise ConfigError("This net has no input of its own: give one, such as --input 1x28x28.")
-        shape = ZOO[net.strip()].input_shape
-    return plan_net(find_net(net), shape)
+        shape = shape or _source_shape(experiment)
+    spec = find_net(net, classes)
+    if shape is None and net.strip() not in ZOO:
+        raise ConfigError("This net has no input of its own: give one, such as --input 1x28x28.")
+    return spec, shape or ZOO[net.strip()].input_shape
+
+
+def _source_shape(experiment: Any) -> Shape:
+    from cutaway.data import load_source
+
+    return load_source(experiment.data).shape

@@ -43,6 +43,24 @@ def flow_diagram(plan: Plan) -> str:
     return sheet.svg(y + 6, f"Flow diagram: {len(plan.rows)} layers, {plan.parameters:,} parameters")
 
 
+def flow_file(plan: Plan) -> str:
+    """The same drawing as a file of its own, with its colours for light and for dark."""
+    svg = flow_diagram(plan)
+    head, rest = svg.split(">", 1)
+    return f'{head} xmlns="http://www.w3.org/2000/svg"><style>{_COLOURS}</style>{rest}\n'
+
+
+_COLOURS = """
+svg { --ink: #1d2226; --fine: #5f6a72; --tint: #f3f4f4; --page: #fdfdfc;
+  --conv: #5b8fc7; --pool: #a9b8c4; --dense: #d08a4e; --other: #cfd6db;
+  background: var(--page); color: var(--ink); font: 11px system-ui, sans-serif; }
+@media (prefers-color-scheme: dark) { svg { --ink: #e4e8ea; --fine: #98a4ac; --tint: #1d2327; --page: #15191c;
+  --conv: #4a7db5; --pool: #5a6a76; --dense: #b97739; --other: #3c464d; } }
+text { fill: currentColor; } .name { font-weight: 600; } .fine { font-size: 9.5px; fill: var(--fine); }
+path { stroke: var(--fine); fill: none; }
+"""
+
+
 def _layer(
     sheet: Sheet, y: float, shape: Shape, widest: int, *, name: str, text: str, parameters: int, colour: str
 ) -> float:

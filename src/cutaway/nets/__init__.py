@@ -1,7 +1,9 @@
 """Nets: described, planned, built, applied. Only building and applying need torch."""
 
 from cutaway.nets.arguments import NotationError
+from cutaway.nets.edits import apply_edits, edited_plan, parse_edits, show_edits
 from cutaway.nets.field import ReceptiveField
+from cutaway.nets.memory import Memory, fitting_batch, inference_memory, training_memory
 from cutaway.nets.notation import NetSpec, parse_net
 from cutaway.nets.plan import LayerPlan, Plan, PlanError, plan
 from cutaway.nets.words import WORDS, Layer, Shape, Word, describe
@@ -12,6 +14,7 @@ __all__ = [
     "ZOO",
     "Layer",
     "LayerPlan",
+    "Memory",
     "NetSpec",
     "NotationError",
     "Plan",
@@ -20,8 +23,15 @@ __all__ = [
     "Shape",
     "Word",
     "ZooNet",
+    "apply_edits",
     "describe",
+    "edited_plan",
     "find_net",
+    "fitting_batch",
+    "inference_memory",
+    "parse_edits",
     "parse_net",
     "plan",
+    "show_edits",
+    "training_memory",
 ]

@@ -275,7 +275,7 @@ def _with_argument(layer: Layer, edit: Edit) -> Word:
         changes["padding"] = (0, 0)
     if name == "padding" and "same" in known:
         changes["same"] = False
-    if name == "size" and "stride" in known and word.stride == word.size:
+    if name == "size" and "stride" in known and _same_value(word, "stride", "size"):
         changes["stride"] = value  # a pool's stride follows its window where it did before
     try:
         (checked,) = parse_net(replace(word, **changes).text()).layers

@@ -62,7 +62,7 @@ def record(
     Raises:
         as :func:`train`.
     """
-    return _record(store.create(task), task, None, observers, announce)
+    return _record(store.create(task.experiment), task, None, observers, announce)
 
 
 def resume(run: Run, *, observers: Sequence[Observer] = (), announce: Announce | None = None) -> Run:

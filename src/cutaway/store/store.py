@@ -11,13 +11,12 @@ from pathlib import Path
 import torch
 
 from cutaway import __version__
-from cutaway.config import dump_experiment
+from cutaway.config import Experiment, dump_experiment
 from cutaway.errors import CutawayError, NotFoundError, StoreError
 from cutaway.store.files import make_folder, write_file
 from cutaway.store.ledger import Ledger
 from cutaway.store.lock import locked
 from cutaway.store.run import Run
-from cutaway.training import Task
 
 _LETTERS = "abcdefghjkmnpqrstuvwxyz"  # no i, l, o: they are taken for digits
 _ID_LENGTH = 8
@@ -62,19 +61,19 @@ class Store:
             raise NotFoundError(f'"{name}" could be {", ".join(sorted(found)[:5])}. Type one letter more.')
         return self._run(found[0])
 
-    def create(self, task: Task) -> Run:
-        """A new run of a task: its folder with the complete experiment, and its row in the ledger.
+    def create(self, experiment: Experiment) -> Run:
+        """A new run of an experiment: its folder with the complete experiment, and its row in the ledger.
 
         Raises:
             StoreError: the store can't be written; then nothing is left behind.
         """
         run = self._run(_new_id())
-        experiment = dump_experiment(task.experiment)
+        text = dump_experiment(experiment)
         versions = f"cutaway {__version__}, torch {torch.__version__}, python {platform.python_version()}"
         make_folder(run.folder)
         try:
-            write_file(run.folder / "experiment.toml", experiment.encode())
-            self.ledger.add_run(run.id, task.experiment.name, versions, experiment)
+            write_file(run.folder / "experiment.toml", text.encode())
+            self.ledger.add_run(run.id, experiment.name, versions, text)
         except CutawayError:
             shutil.rmtree(run.folder, ignore_errors=True)
             raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cutaway.nets.zoo.entry import ZOO, ZooNet
+from cutaway.nets.zoo.entry import IMAGENET, ZOO, ZooNet
 
 ZOO.add("alexnet")(
     ZooNet(
@@ -33,5 +33,6 @@ ZOO.add("alexnet")(
         dense 1000
         """,
         61_100_840,
+        **IMAGENET,
     )
 )

@@ -73,5 +73,7 @@ ZOO.add("googlenet-batchnorm")(
         dense 1000
         """,
         6_624_904,
+        mean=(0.5, 0.5, 0.5),
+        deviation=(0.5, 0.5, 0.5),
     )
 )

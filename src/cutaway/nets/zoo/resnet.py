@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cutaway.nets.zoo.entry import ZOO, ZooNet
+from cutaway.nets.zoo.entry import IMAGENET, ZOO, ZooNet
 
 ZOO.add("resnet18")(
     ZooNet(
@@ -27,6 +27,7 @@ ZOO.add("resnet18")(
         dense 1000
         """,
         11_689_512,
+        **IMAGENET,
     )
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cutaway.nets.zoo.entry import ZOO, ZooNet
+from cutaway.nets.zoo.entry import IMAGENET, ZOO, ZooNet
 
 _SOURCE = (
     'Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", 2015, '
@@ -36,6 +36,7 @@ ZOO.add("vgg11")(
         (3, 224, 224),
         _vgg((64,), (128,), (256, 256), (512, 512), (512, 512)),
         132_863_336,
+        **IMAGENET,
     )
 )
 
@@ -46,6 +47,7 @@ ZOO.add("vgg13")(
         (3, 224, 224),
         _vgg((64, 64), (128, 128), (256, 256), (512, 512), (512, 512)),
         133_047_848,
+        **IMAGENET,
     )
 )
 
@@ -56,6 +58,7 @@ ZOO.add("vgg16")(
         (3, 224, 224),
         _vgg((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3),
         138_357_544,
+        **IMAGENET,
     )
 )
 
@@ -66,5 +69,6 @@ ZOO.add("vgg19")(
         (3, 224, 224),
         _vgg((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4),
         143_667_240,
+        **IMAGENET,
     )
 )
