@@ -62,21 +62,23 @@ def plan(
     blocks
         show the layers inside blocks too
     """
+    from cutaway.nets import ZOO, edited_plan, plan_net, show_edits
+
     if optimiser not in _STATES:
         raise ConfigError(f'--optimiser should be sgd, adam or adamw, not "{optimiser}".')
     if batch is not None and batch < 1:
         raise ConfigError(f"--batch should be at least 1, not {batch}.")
     spec, shape = _found(net, parse_shape(input) if input else None, classes)
-    before, planned = spec, _planned(spec, shape, edit)
+    planned = (
+        edited_plan(spec, edit, shape) if edit else plan_net(net if net in ZOO else spec, shape, classes)
+    )
     step = _Step(planned, batch or 1, _STATES[optimiser], _limit(memory)) if batch or memory else None
     if json:
         edits = {"edited": planned.spec.text()} if edit else {}
         say_json(plan_facts(planned) | edits | ({"step": step.facts()} if step else {}))
         return
     if edit:
-        from cutaway.nets import show_edits
-
-        say(f"{show_edits(before, planned.spec)}\n")
+        say(f"{show_edits(spec, planned.spec)}\n")
     tell_plan(planned, blocks=blocks)
     if step:
         say(f"\n{step.text()}")
@@ -236,13 +238,6 @@ def _facts(row: LayerPlan) -> dict[str, Any]:
         facts["branches"] = [[_facts(inner) for inner in branch] for branch in row.branches]
         facts["tail"] = [_facts(inner) for inner in row.tail]
     return facts
-
-
-def _planned(spec: NetSpec, shape: Shape, edit: str | None) -> Plan:
-    from cutaway.nets import edited_plan
-    from cutaway.nets import plan as plan_net
-
-    return edited_plan(spec, edit, shape) if edit else plan_net(spec, shape)
 
 
 def _found(net: str, shape: Shape | None, classes: int | None) -> tuple[NetSpec, Shape]:

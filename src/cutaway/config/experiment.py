@@ -17,9 +17,19 @@ class Experiment(Section):
 
     name: str = setting("experiment", "what the run is called", min_length=1, max_length=80)
     seed: int = setting(0, "the one seed of weights, data order and dropout", ge=0, le=2**32 - 1)
-    net: str = setting("lenet-theano", "a net's notation, or its name in the zoo", min_length=1)
+    net: str = setting(
+        "lenet-theano",
+        "a net: its name in the zoo, its notation as text or as a list of layers, or a file with it",
+        min_length=1,
+    )
     data: DataConfig = setting(DataConfig(), "which images, and how they are prepared")
     train: TrainConfig = setting(TrainConfig(), "the recipe")
+
+    @field_validator("net", mode="before")
+    @classmethod
+    def _lines_of_a_list(cls, value: object) -> object:
+        is_list = isinstance(value, list) and all(isinstance(line, str) for line in value)
+        return "\n".join(value) if is_list else value  # type: ignore[arg-type]
 
     @field_validator("net")
     @classmethod

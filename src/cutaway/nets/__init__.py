@@ -7,7 +7,7 @@ from cutaway.nets.memory import Memory, fitting_batch, inference_memory, trainin
 from cutaway.nets.notation import NetSpec, parse_net
 from cutaway.nets.plan import LayerPlan, Plan, PlanError, plan
 from cutaway.nets.words import WORDS, Layer, Shape, Word, describe
-from cutaway.nets.zoo import ZOO, ZooNet, find_net
+from cutaway.nets.zoo import ZOO, ZooNet, find_net, plan_net
 
 __all__ = [
     "WORDS",
@@ -32,6 +32,7 @@ __all__ = [
     "parse_edits",
     "parse_net",
     "plan",
+    "plan_net",
     "show_edits",
     "training_memory",
 ]

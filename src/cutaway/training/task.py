@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cutaway.config import Experiment, derive
 from cutaway.data import Framing, Images, Preprocess, load_images
 from cutaway.errors import ConfigError
-from cutaway.nets import Plan, describe, find_net, plan
+from cutaway.nets import Plan, describe, find_net, plan_net
 from cutaway.nets.builder import Net, build
 from cutaway.training.device import choose_device
 from cutaway.training.room import Room, find_room
@@ -50,8 +50,7 @@ def prepare(experiment: Experiment) -> Task:
     """
     find_net(experiment.net)  # a mistake in it is told before the data is read
     images = load_images(experiment.data)
-    spec = find_net(experiment.net, len(images.classes))
-    planned = plan(spec, images.shape)
+    planned = plan_net(experiment.net, images.shape, len(images.classes))
     _check_outputs(planned, len(images.classes))
     train = images.splits["train"]
     recipe = experiment.train
@@ -60,7 +59,7 @@ def prepare(experiment: Experiment) -> Task:
         # Written down, so that the run is continued with the same sums.
         recipe = recipe.model_copy(update={"microbatch": room.microbatch})
     return Task(
-        experiment.model_copy(update={"net": spec.text(), "train": recipe}),
+        experiment.model_copy(update={"net": planned.spec.text(), "train": recipe}),
         images,
         Preprocess.fit(experiment.data.preprocess, train),
         Framing.fit(train),

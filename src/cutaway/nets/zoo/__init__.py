@@ -2,6 +2,6 @@
 
 from cutaway.nets.zoo import alexnet, googlenet, lenet, resnet, small, vgg
 from cutaway.nets.zoo.entry import ZOO, ZooNet
-from cutaway.nets.zoo.find import find_net
+from cutaway.nets.zoo.find import find_net, plan_net
 
-__all__ = ["ZOO", "ZooNet", "alexnet", "find_net", "googlenet", "lenet", "resnet", "small", "vgg"]
+__all__ = ["ZOO", "ZooNet", "alexnet", "find_net", "googlenet", "lenet", "plan_net", "resnet", "small", "vgg"]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from cutaway.errors import ConfigError
 from cutaway.nets.notation import MOST_CHARACTERS, NetSpec, parse_net
-from cutaway.nets.words import WORDS
+from cutaway.nets.plan import Plan, PlanError, plan
+from cutaway.nets.words import WORDS, Shape
 from cutaway.nets.zoo.entry import ZOO
 
 
@@ -37,6 +38,45 @@ def find_net(net: str | Path | Sequence[str] | NetSpec, classes: int | None = No
         if text and len(text.split()) == 1:
             return parse_net(ZOO[text].text)  # raises: it names the nearest
     return parse_net(text)
+
+
+def plan_net(
+    net: str | Path | Sequence[str] | NetSpec, input_shape: Shape, classes: int | None = None
+) -> Plan:
+    """The plan of what :func:`find_net` finds.
+
+    Raises:
+        as :func:`find_net`, and
+        PlanError: a layer can't work on what is before it; for a net of the zoo the message says
+            how large images must be.
+    """
+    spec = find_net(net, classes)
+    try:
+        return plan(spec, input_shape)
+    except PlanError as error:
+        name = net.strip() if isinstance(net, str) else ""
+        if name not in ZOO or len(input_shape) != 3:
+            raise
+        made = ZOO[name].input_shape
+        least = _least_size(spec, input_shape[0], made[1])
+        raise PlanError(
+            f"{error}\n    {name} takes images from {least}×{least} on; it was made for {made[1]}×{made[2]}.",
+            error.layer,
+        ) from None
+
+
+def _least_size(spec: NetSpec, channels: int, works: int) -> int:
+    """The smallest square image that a net works on; it works on ``works``."""
+    low, high = 0, works
+    while low + 1 < high:
+        middle = (low + high) // 2
+        try:
+            plan(spec, (channels, middle, middle))
+        except PlanError:
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 def _is_file(text: str) -> bool:
