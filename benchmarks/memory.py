@@ -5,6 +5,8 @@
 Each worker first trains a net of a few weights, so that all code is loaded, then notes its
 resident memory, trains three steps, and tells how far the highest mark rose (``VmHWM``). Weights are
 part of it: they are built after the note.
+
+Then nets train under limits that their batches do not fit in, and the whole process is measured.
 """
 
 from __future__ import annotations
@@ -15,10 +17,16 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from cutaway.config import parse_bytes
+from cutaway.nets import ZOO, find_net, plan
+from cutaway.nets.memory import training_memory
 
 if TYPE_CHECKING:
     from cutaway.training import Task
+
+STATES = {"sgd": 1, "adam": 2}
 
 # Net, batch, optimiser.
 CASES = [
@@ -44,39 +52,59 @@ CASES = [
     ("resnet20", 1024, "sgd"),
 ]
 
+# Net, batch, what the whole process may take.
+LIMITS = [("textures-14", 165, "1GiB"), ("textures-14", 165, "500MiB"), ("vgg16", 32, "4GiB")]
+
+
+def within(name: str, batch: int, memory: str) -> tuple[int, int]:
+    """The micro-batch, and the most bytes that the whole process ever took, with two steps under a limit."""
+    from cutaway.training import train
+
+    task = _task(name, batch, 2, {"memory": memory})
+    train(task)
+    return task.room.microbatch if task.room else batch, _status("VmHWM")
+
 
 def measured(name: str, batch: int, optimiser: str) -> int:
     """Bytes that three training steps add to a process that has imported everything."""
+    from cutaway.training import train
+    from cutaway.training.room import PROGRAM
+
+    task = _task(name, batch, 3, {"optimiser": optimiser})
+    train(_tiny())
+    # Enough for the step, too little to keep what is freed.
+    predicted = training_memory(task.plan, batch, STATES[optimiser]).total
+    memory = f"{int(1.2 * predicted) + _status('VmRSS') + PROGRAM}"
+    recipe = task.experiment.train.model_copy(update={"memory": memory})
+    task = replace(task, experiment=task.experiment.model_copy(update={"train": recipe}), room=None)
+    before = _status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the high mark starts here
+    train(task)
+    return _status("VmHWM") - before
+
+
+def _task(name: str, batch: int, steps: int, recipe: dict[str, Any]) -> Task:
+    """Random images for so many steps of a net of the zoo."""
     import torch
 
     from cutaway.config import Experiment, load_experiment
     from cutaway.data import Framing, Images, Preprocess
     from cutaway.data.images import make_split
     from cutaway.nets import ZOO, find_net, plan
-    from cutaway.nets.memory import training_memory
-    from cutaway.training import Task, train
-    from cutaway.training.room import PROGRAM
+    from cutaway.training import Task
+    from cutaway.training.room import find_room
 
     shape = ZOO[name].input_shape
     planned = plan(find_net(name), shape)
     classes = planned.output_shape[0]
-    predicted = training_memory(planned, batch, {"sgd": 1, "adam": 2}[optimiser]).total
-    recipe = {"epochs": 1, "batch": batch, "optimiser": optimiser, "lr": 1e-4, "device": "cpu"}
-    experiment = load_experiment(Experiment(), {"net": name, "train": recipe})
-    pixels = torch.randint(0, 256, (3 * batch, *shape), dtype=torch.uint8)
-    split = make_split(pixels, torch.randint(0, classes, (3 * batch,)), classes, "train")
+    values = {"epochs": 1, "batch": batch, "lr": 1e-4, "device": "cpu"} | recipe
+    experiment = load_experiment(Experiment(), {"net": name, "train": values})
+    pixels = torch.randint(0, 256, (steps * batch, *shape), dtype=torch.uint8)
+    split = make_split(pixels, torch.randint(0, classes, (steps * batch,)), classes, "train")
     images = Images(tuple(map(str, range(classes))), {"train": split})
     preprocess = Preprocess((0.0,) * shape[0], (255.0,) * shape[0])
-    task = Task(experiment, images, preprocess, Framing.fit(split), planned)
-    train(_tiny())
-    # Enough for the step, too little to keep what is freed.
-    memory = f"{int(1.2 * predicted) + _status('VmRSS') + PROGRAM}"
-    recipe = experiment.train.model_copy(update={"memory": memory})
-    task = replace(task, experiment=experiment.model_copy(update={"train": recipe}))
-    before = _status("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the high mark starts here
-    train(task)
-    return _status("VmHWM") - before
+    room = find_room(experiment.train, planned, torch.device("cpu"))
+    return Task(experiment, images, preprocess, Framing.fit(split), planned, room)
 
 
 def _tiny() -> Task:
@@ -99,21 +127,30 @@ def _status(key: str) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--worker", nargs=3, metavar=("NET", "BATCH", "OPTIMISER"))
+    parser.add_argument("--limits", action="store_true", help="only the limits")
+    parser.add_argument("--worker", nargs=3, metavar=("NET", "BATCH", "OPTIMISER or LIMIT"))
     options = parser.parse_args()
     if options.worker:
-        name, batch, optimiser = options.worker
-        print(measured(name, int(batch), optimiser))
+        name, batch, last = options.worker
+        print(*within(name, int(batch), last) if last not in STATES else [measured(name, int(batch), last)])
         return
-    from cutaway.nets import ZOO, find_net, plan
-    from cutaway.nets.memory import training_memory
+    table = [] if options.limits else predictions()
+    for name, batch, memory in LIMITS:
+        microbatch, most = map(int, _worker(name, batch, memory).split())
+        table.append({"net": name, "batch": batch, "limit": memory, "microbatch": microbatch, "most": most})
+        told = f"{microbatch} at once, {most / 2**20:,.0f} MiB, {most / parse_bytes(memory):.0%}"
+        print(f"{name:20} {batch:5} in {memory:6}: {told}", flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
 
-    table = []
+
+def predictions() -> list[dict[str, Any]]:
+    """Predicted and measured, case by case."""
+    table: list[dict[str, Any]] = []
     for name, batch, optimiser in CASES:
-        command = [sys.executable, __file__, "--worker", name, str(batch), optimiser]
-        found = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        found = int(_worker(name, batch, optimiser))
         planned = plan(find_net(name), ZOO[name].input_shape)
-        predicted = training_memory(planned, batch, {"sgd": 1, "adam": 2}[optimiser]).total
+        predicted = training_memory(planned, batch, STATES[optimiser]).total
         table.append(
             {"net": name, "batch": batch, "optimiser": optimiser, "predicted": predicted, "measured": found}
         )
@@ -122,8 +159,12 @@ def main() -> None:
             f"measured {found / 1e6:7,.0f} MB  {predicted / found - 1:+6.1%}",
             flush=True,
         )
-    if options.json:
-        options.json.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+    return table
+
+
+def _worker(name: str, batch: int, last: str) -> str:
+    command = [sys.executable, __file__, "--worker", name, str(batch), last]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 if __name__ == "__main__":

@@ -206,7 +206,7 @@ def _limit(memory: str | None) -> int | None:
     try:
         return parse_bytes(memory)
     except ValueError as error:
-        raise ConfigError(f"--memory {error}.") from None
+        raise ConfigError(f'--memory {error}, not "{memory[:40]}".') from None
 
 
 def _cells(row: LayerPlan) -> list[str]:

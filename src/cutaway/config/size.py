@@ -17,7 +17,7 @@ def parse_bytes(text: str) -> int:
     """
     match = _SIZE.match(text)
     if not match or (match[3] and not match[2]):
-        raise ValueError(f'should be a size such as 2GiB or 500MB, not "{text[:40]}"')
+        raise ValueError("should be a size such as 2GiB or 500MB")
     units = _BINARY if match[3] else _UNITS
     return int(float(match[1]) * units[match[2].lower()])
 

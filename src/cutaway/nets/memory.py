@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cutaway.nets.plan import FLOAT_BYTES, LayerPlan, Plan
-from cutaway.nets.schedule import Step, Way, is_even, steps
+from cutaway.nets.schedule import Step, Way, is_even, is_paired, steps
 from cutaway.nets.words import (
     GELU,
     AvgPool,
@@ -200,7 +200,7 @@ class _Tape:
 
     def layer(self, step: Step, given: _Tensor) -> tuple[_Tensor, _Node]:
         """One step that is no block."""
-        row, keep = step.row, _kept(step)
+        row, keep = step.row, _kept(step) if self.training else _taken(step)
         if keep.is_view:
             return self.hold(given), _Node(None)
         node = _Node(given.size if given.wants_gradient else 0)
@@ -319,6 +319,18 @@ def _kept(step: Step) -> _Kept:  # noqa: PLR0911  one for each kind of operation
             return _Kept(is_view=channels == 1 or math.prod(places) == 1)
         case _:
             return _Kept()
+
+
+def _taken(step: Step) -> _Kept:
+    """What an operation takes where nothing is kept for a backward pass."""
+    word = step.row.layer.word
+    if step.way in {Way.WINOGRAD, Way.WINOGRAD_UNBIASED}:
+        return _Kept()  # computed directly then
+    if isinstance(word, MaxPool) and is_paired(word):
+        return _Kept(forward=2 * step.row.output_bytes)  # the larger of each two rows
+    if isinstance(word, Dropout):
+        return _Kept(is_view=True)
+    return _kept(step)
 
 
 def _winograd(row: LayerPlan) -> _Kept:

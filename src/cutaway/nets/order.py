@@ -20,7 +20,7 @@ from cutaway.nets import schedule
 from cutaway.nets.builder import Net, joined
 from cutaway.nets.schedule import Way
 from cutaway.nets.winograd import Winograd
-from cutaway.nets.words import Block, Join
+from cutaway.nets.words import Block, Join, MaxPool
 
 Step = Callable[[Tensor], Tensor]
 """A module, or another way of computing it."""
@@ -97,18 +97,15 @@ class PooledPairs:
     The module also finds where each maximum stood, which takes three times as long.
 
     Args:
-        pool: the module.
+        pool: the module, of 2×2 without padding.
     """
 
-    def __init__(self, pool: nn.MaxPool2d) -> None:
+    def __init__(self, pool: nn.Module) -> None:
         self.pool = pool
-        self.suits = (
-            pool.kernel_size == pool.stride == (2, 2) and pool.padding == (0, 0) and not pool.ceil_mode
-        )
 
     def __call__(self, maps: Tensor) -> Tensor:
         """``(N, C, H, W)`` to ``(N, C, H // 2, W // 2)``."""
-        if not self.suits or torch.is_grad_enabled() or maps.device.type != "cpu":
+        if torch.is_grad_enabled() or maps.device.type != "cpu":
             return self.pool(maps)  # type: ignore[no-any-return]
         height, width = (size // 2 * 2 for size in maps.shape[2:])
         rows = torch.maximum(maps[:, :, 0:height:2], maps[:, :, 1:height:2])
@@ -123,7 +120,7 @@ def _step(net: Net, step: schedule.Step) -> Step:
     if isinstance(word, Block):
         branches = [[_step(net, inner) for inner in schedule.steps(branch)] for branch in step.row.branches]
         return Branches(word.join, branches, [_step(net, inner) for inner in schedule.steps(step.row.tail)])
-    if isinstance(module, nn.MaxPool2d):
+    if isinstance(word, MaxPool) and schedule.is_paired(word):
         return PooledPairs(module)
     if isinstance(module, nn.Conv2d):
         if step.way in {Way.WINOGRAD, Way.WINOGRAD_UNBIASED}:

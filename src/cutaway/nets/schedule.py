@@ -95,6 +95,11 @@ def suits_winograd(row: LayerPlan) -> bool:
     return min(row.input_shape[0], word.filters) >= LEAST_CHANNELS and waste <= MOST_WASTE
 
 
+def is_paired(word: MaxPool) -> bool:
+    """Whether a pool is of 2×2 without padding: where no gradient is wanted it is computed by pairs."""
+    return word.size == word.stride == (2, 2) and word.padding == (0, 0) and not word.ceil
+
+
 def is_even(row: LayerPlan) -> bool:
     """Whether a convolution pads opposite sides alike, as PyTorch's module does."""
     window = row.layer.word.window(row.input_shape)

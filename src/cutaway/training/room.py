@@ -53,8 +53,9 @@ def find_room(recipe: TrainConfig, plan: Plan, device: torch.device) -> Room:
     microbatch = recipe.microbatch or fitting_batch(plan, recipe.batch, limit, states)
     if microbatch == 0:
         needed = training_memory(plan, 1, states).total
+        left = f"{show_bytes(limit)} are left" if limit > 0 else "the process itself takes all there is"
         raise ConfigError(
-            f"One image needs {show_bytes(needed)} in training, but {show_bytes(max(limit, 0))} are left. "
+            f"One image needs {show_bytes(needed)} in training, but {left}. "
             "Give more --memory, or take a smaller net or image."
         )
     parts = -(-recipe.batch // min(microbatch, recipe.batch))
