@@ -205,7 +205,7 @@ def test_a_folder_that_is_not_there_or_lacks_a_file(folder: Path) -> None:
         (
             DataConfig(source="mnits"),
             NotFoundError,
-            'There is no source "mnits". Did you mean "mnist"? Known: idx, mnist.',
+            'There is no source "mnits". Did you mean "mnist"? Known: idx, mnist, none.',
         ),
     ],
 )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
 import torch
-from torch import Tensor
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
 
-from cutaway.nets.dropout import Dropout
+from cutaway.nets.dropout import Dropout, rows_of_batch
 
 COARSE = [0.25, 0.5, 0.00390625, 0.99609375]
 """Multiples of 1/256, which are met exactly from bytes."""
@@ -141,3 +144,68 @@ def test_small_and_empty_inputs(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16])
 def test_the_type_of_the_values_is_kept(kind: torch.dtype) -> None:
     assert Dropout(0.3)(torch.ones(100, dtype=kind)).dtype == kind
+
+
+# Micro-batches. -----------------------------------------------------------------------------------
+
+SHAPES = [(7,), (5, 3, 2), (5, 1, 1), (1, 3, 4), (1, 1, 1)]
+
+
+@given(
+    st.integers(1, 12),
+    st.sampled_from(SHAPES),
+    st.sampled_from([0.25, 0.3]),
+    st.booleans(),
+    st.sets(st.integers(1, 11)),
+)
+@settings(max_examples=80, deadline=None)
+def test_parts_of_a_batch_are_dropped_from_as_the_whole(
+    images: int, shape: tuple[int, ...], p: float, last: bool, cuts: set[int]
+) -> None:
+    """Through two dropouts one after another, so that each part's second mask is its own too."""
+    values = torch.randn(images, *shape)
+    if last and len(shape) == 3:
+        values = values.contiguous(memory_format=torch.channels_last)
+    net = nn.Sequential(Dropout(p), nn.Tanh(), Dropout(0.5))
+    torch.manual_seed(3)
+    whole = net(values)
+    stream = torch.get_rng_state()
+    torch.manual_seed(3)
+    bounds = [0, *sorted(cut for cut in cuts if cut < images), images]
+    parts = []
+    for begin, end in itertools.pairwise(bounds):
+        with rows_of_batch(slice(begin, end), images):
+            parts.append(net(values[begin:end]))
+    assert torch.equal(torch.cat(parts), whole)
+    assert torch.equal(torch.get_rng_state(), stream)
+
+
+def test_behind_a_part_masks_are_of_the_whole_input_again() -> None:
+    values = torch.ones(6, 50)
+    torch.manual_seed(1)
+    wanted = Dropout(0.5)(values)
+    with pytest.raises(RuntimeError), rows_of_batch(slice(2, 4), 6):
+        raise RuntimeError
+    torch.manual_seed(1)
+    assert torch.equal(Dropout(0.5)(values), wanted)
+
+
+def test_the_stream_begins_each_part_where_it_began_the_first() -> None:
+    """Also after an error in it; behind the last part it has gone on."""
+    torch.manual_seed(1)
+    begun = torch.get_rng_state()
+    with pytest.raises(RuntimeError), rows_of_batch(slice(0, 3), 6):
+        Dropout(0.5)(torch.ones(3, 8))
+        raise RuntimeError
+    assert torch.equal(torch.get_rng_state(), begun)
+    with rows_of_batch(slice(3, 6), 6):
+        Dropout(0.5)(torch.ones(3, 8))
+    assert not torch.equal(torch.get_rng_state(), begun)
+
+
+def test_parts_do_not_share_a_mask() -> None:
+    torch.manual_seed(1)
+    with rows_of_batch(slice(0, 3), 6):
+        first = Dropout(0.5)(torch.ones(3, 100))
+    with rows_of_batch(slice(3, 6), 6):
+        assert not torch.equal(Dropout(0.5)(torch.ones(3, 100)), first)

@@ -68,6 +68,8 @@ def plan(
         raise ConfigError(f'--optimiser should be sgd, adam or adamw, not "{optimiser}".')
     if batch is not None and batch < 1:
         raise ConfigError(f"--batch should be at least 1, not {batch}.")
+    if classes is not None and classes < 1:
+        raise ConfigError(f"--classes should be at least 1, not {classes}.")
     spec, shape = _found(net, parse_shape(input) if input else None, classes)
     planned = (
         edited_plan(spec, edit, shape) if edit else plan_net(net if net in ZOO else spec, shape, classes)
@@ -186,6 +188,8 @@ class _Step:
         return "\n".join(told)
 
     def _fit(self, limit: str, process: str) -> str:
+        from cutaway.nets.words import BatchNorm
+
         inside = f"in {limit}, of which the process itself takes about {process},"
         if not self.fitting:
             return f"{inside} not even one image fits: take a smaller net or image"
@@ -193,9 +197,9 @@ class _Step:
             return f"{inside} the batch fits whole"
         parts = -(-self.batch // self.fitting)
         each = -(-self.batch // parts)
-        return (
-            f"{inside} {self.fitting:,} images fit at once: {parts} micro-batches of {each:,}, same gradient"
-        )
+        told = f"{inside} {self.fitting:,} images fit at once: {parts} micro-batches of {each:,}"
+        normed = any(isinstance(row.layer.word, BatchNorm) for row in self.planned.leaves())
+        return f"{told}, but batch norm needs the batch whole" if normed else f"{told}, same gradient"
 
 
 def _limit(memory: str | None) -> int | None:

@@ -69,6 +69,12 @@ class TrainConfig(Section):
         False, "let batch norm take its means over micro-batches, which changes the training"
     )
 
+    @field_validator("memory", mode="before")
+    @classmethod
+    def _memory_may_be_a_number(cls, value: object) -> object:
+        # Bytes: a number on the command line or in TOML.
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
     @field_validator("memory")
     @classmethod
     def _memory_is_a_size(cls, value: str) -> str:

@@ -9,7 +9,8 @@ An edit is text, blanks between several, as a person writes an ablation:
     ..pool2                 keep the layers up to and including this one
     +dense 10               add a layer at the end
 
-Names are those of the net before any of the edits. Shapes follow by themselves when the edited net
+Edits are done one after another; a layer that one brings in can be named by those behind it, and
+the names of layers that stay do not change. Shapes follow by themselves when the edited net
 is planned; where they can't, :func:`edited_plan` says which edit would mend it.
 """
 
@@ -260,6 +261,8 @@ def _word(edit: Edit) -> Word:
         raise ConfigError(f'"{edit.text()}": {edit.value} should be one layer without a name.') from None
     except ConfigError as error:
         raise _in_edit(edit, error) from None
+    if layer.named:
+        raise ConfigError(f'"{edit.text()[:60]}": {edit.value[:40]} should be one layer without a name.')
     return layer.word
 
 

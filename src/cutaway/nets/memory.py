@@ -327,7 +327,11 @@ def _taken(step: Step) -> _Kept:
     if step.way in {Way.WINOGRAD, Way.WINOGRAD_UNBIASED}:
         return _Kept()  # computed directly then
     if isinstance(word, MaxPool) and is_paired(word):
-        return _Kept(forward=2 * step.row.output_bytes)  # the larger of each two rows
+        return _Kept(extra=2 * step.row.output_bytes)  # the larger of each two rows
+    if isinstance(word, LocalResponseNorm):
+        return _Kept(
+            forward=3 * math.prod(step.row.input_shape) * FLOAT_BYTES
+        )  # the mean of squares, α·, k +
     if isinstance(word, Dropout):
         return _Kept(is_view=True)
     return _kept(step)

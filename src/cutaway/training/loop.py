@@ -165,9 +165,11 @@ class _Training:
         return True
 
     def parts(self, images: int) -> list[slice]:
-        """A batch as micro-batches that fit in memory; mostly one."""
-        size = self.room.microbatch
-        return [slice(begin, min(begin + size, images)) for begin in range(0, images, size)]
+        """A batch as micro-batches that fit in memory, about equal; mostly one."""
+        # A batch that fits whole stays so with the image that was left over and joined it: batch norm.
+        whole = self.room.microbatch >= self.recipe.batch
+        count = 1 if whole else -(-images // self.room.microbatch)
+        return [slice(at * images // count, (at + 1) * images // count) for at in range(count)]
 
     def descend(self, pixels: Tensor, labels: Tensor, part: slice) -> tuple[Tensor, Tensor, Tensor]:
         """Add a micro-batch's share of the batch's gradient to the weights' gradients.
