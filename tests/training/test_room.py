@@ -141,8 +141,20 @@ def test_scoring_goes_in_chunks_that_fit() -> None:
     assert found(PLAIN, takes(PLAIN, 1), batch=20).chunk >= 1
 
 
+def test_scoring_takes_no_more_than_a_step_unless_that_is_little() -> None:
+    for batch in (1, 33, 128, 400, 4000):
+        chunk = found(PLAIN, 1 << 39, batch=batch).chunk
+        assert 100 <= chunk <= 500
+        inside = inference_memory(PLAIN, chunk).total <= takes(PLAIN, batch)
+        assert inside or chunk == 100
+        assert chunk == 500 or inference_memory(PLAIN, chunk + 1).total > takes(PLAIN, batch)
+    assert found(PLAIN, 1 << 39, batch=1).chunk == 100
+    assert found(PLAIN, 1 << 39, batch=4000).chunk == 500
+
+
 def test_freed_memory_is_kept_where_twice_as_much_is_there() -> None:
-    most = max(takes(PLAIN, 128), inference_memory(PLAIN, 100).total + 4 * PLAIN.parameters)
+    chunk = found(PLAIN, 1 << 39, batch=128).chunk
+    most = max(takes(PLAIN, 128), inference_memory(PLAIN, chunk).total + 4 * PLAIN.parameters)
     assert not found(PLAIN, 2 * most - 4, batch=128).roomy
     assert found(PLAIN, 2 * most, batch=128).roomy
 
