@@ -133,7 +133,10 @@ def test_a_full_disk_leaves_no_run(weights: Path, tmp_path: Path, monkeypatch: p
     assert store_module.Store is Store
 
 
-def test_the_command_and_what_follows_it(cutaway: Command, weights: Path, tmp_path: Path) -> None:
+def test_the_command_and_what_follows_it(
+    cutaway: Command, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUTAWAY_STORE", str(tmp_path / "s"))
     names = tmp_path / "names.txt"
     names.write_text("\n".join("abcdefg"), encoding="utf-8")
     code, out, err = cutaway(
