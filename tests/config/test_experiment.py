@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from cutaway.config import DataConfig, Experiment, OptimiserKind, PreprocessKind, TrainConfig
+from cutaway.config import (
+    DataConfig,
+    Experiment,
+    OptimiserKind,
+    PreprocessKind,
+    TrainConfig,
+    parse_experiment,
+)
 
 
 def test_an_experiment_is_complete_by_default() -> None:
@@ -62,3 +69,12 @@ def test_known_devices(device: str) -> None:
 def test_unknown_devices_are_refused(device: str) -> None:
     with pytest.raises(ValidationError):
         TrainConfig(device=device)
+
+
+def test_a_net_may_be_a_list_of_layers() -> None:
+    lines = ["conv 4 3x3", "relu", "flatten", "dense 10"]
+    assert Experiment.model_validate({"net": lines}).net == "\n".join(lines)
+    assert parse_experiment('net = ["conv 4 3x3", "relu", "flatten", "dense 10"]').net == "\n".join(lines)
+    for wrong in ([], ["relu", 3], 7):
+        with pytest.raises(ValueError, match="net"):
+            Experiment.model_validate({"net": wrong})
