@@ -104,6 +104,14 @@ def test_weights_of_another_net_are_told_by_the_first_that_is_wrong() -> None:
         published_names(planned, {"blocks.0.attn.qkv.weight": (3, 3)})
     with pytest.raises(ConfigError, match="another net's"):
         published_names(plan(find_net("resnet20"), (3, 32, 32)), shapes)
+    for net in ("vgg16", "small", "googlenet-batchnorm", "lenet-5"):
+        with pytest.raises(ConfigError, match="another net's"):
+            published_names(plan(find_net(net), ZOO[net].input_shape), shapes)
+    with torch.device("meta"):
+        numbered = _shapes(alexnet().state_dict())
+    for net in ("resnet18", "googlenet", "vgg16", "resnet20"):
+        with pytest.raises(ConfigError, match="another net's"):
+            published_names(plan(find_net(net), ZOO[net].input_shape), numbered)
     with pytest.raises(ConfigError, match="use --net googlenet-batchnorm"):
         published_names(
             plan(find_net("googlenet"), (3, 224, 224)),

@@ -10,8 +10,6 @@ from cyclopts import App, Parameter
 from cutaway.cli.console import Json, note, say, say_json, say_table
 from cutaway.cli.plan import plan_facts, tell_plan
 
-Output = Annotated[Path | None, Parameter(negative="")]
-
 app = App(name="nets", help="List and show the nets of the zoo.")
 
 
@@ -45,7 +43,9 @@ def list_nets(*, json: Json = False) -> None:
 
 
 @app.command
-def show(net: str, /, *, diagram: Output = None, json: Json = False) -> None:
+def show(
+    net: str, /, *, diagram: Annotated[Path | None, Parameter(negative="")] = None, json: Json = False
+) -> None:
     """One net: its notation, its source, its layers.
 
     Parameters

@@ -28,8 +28,9 @@ class Experiment(Section):
     @field_validator("net", mode="before")
     @classmethod
     def _lines_of_a_list(cls, value: object) -> object:
-        is_list = isinstance(value, list) and all(isinstance(line, str) for line in value)
-        return "\n".join(value) if is_list else value  # type: ignore[arg-type]
+        if isinstance(value, list) and all(isinstance(line, str) for line in value):
+            return "\n".join(value)
+        return value
 
     @field_validator("net")
     @classmethod

@@ -313,7 +313,7 @@ def _value(before: object, edit: Edit) -> object:
     if isinstance(before, tuple):
         height, _, width = text.partition("x")
         return int(height), int(width or height)
-    return type(before)(text)  # type: ignore[call-arg]
+    return float(text) if isinstance(before, float) else int(text)
 
 
 def _in_edit(edit: Edit, error: ConfigError) -> ConfigError:

@@ -8,6 +8,7 @@ names is taken as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from string import ascii_lowercase
 
 from cutaway.errors import ConfigError
 from cutaway.nets.plan import LayerPlan, Plan
@@ -41,10 +42,15 @@ def published_names(plan: Plan, shapes: Mapping[str, Shape]) -> dict[str, str]:
             names the first that is missing, left over or of another shape.
     """
     layout = layout_of(shapes)
+    rows = {row.name: row for row in _weighted(plan.leaves())}
+    modules = dict(LAYOUTS[layout](plan))
+    for ours in rows:
+        if ours not in modules:
+            raise ConfigError(f"The weights are another net's: their layout has nothing for {ours}.")
     names = {
         f"{ours}.{value}": f"{theirs}.{value}"
-        for (ours, theirs), row in zip(LAYOUTS[layout](plan), _weighted(plan.leaves()), strict=True)
-        for value in _values(row)
+        for ours, theirs in modules.items()
+        for value in _values(rows[ours])
     }
     expected = _shapes(plan)
     optional = {name for name in names if name.endswith("num_batches_tracked")}
@@ -136,7 +142,7 @@ def _googlenet(plan: Plan) -> Pairs:
             # The first pool stands in the stem, every later one begins a stage.
             stage, letter = stage + (convs > 1), 0
         elif isinstance(word, Inception):
-            block = f"inception{stage}{'abcdefgh'[letter]}"
+            block = f"inception{stage}{ascii_lowercase[letter % 26]}"
             letter += 1
             for leaf in _weighted(row.leaves()):
                 kind = "conv" if isinstance(leaf.layer.word, Conv) else "bn"

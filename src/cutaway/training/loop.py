@@ -205,7 +205,8 @@ class _Training:
                 scores[name] = found
         if any(not _finite(score) for score in scores.values()):
             train = self.splits["train"]
-            self.diverge(train.pixels[:CHECKED], train.labels[:CHECKED], len(self.batches) - 1)
+            few = min(CHECKED, self.recipe.batch)  # no more than fit in a step
+            self.diverge(train.pixels[:few], train.labels[:few], len(self.batches) - 1)
             return False
         best = self.take_best(epoch, scores)
         seconds = time.perf_counter() - start
