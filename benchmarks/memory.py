@@ -104,7 +104,7 @@ def _task(name: str, batch: int, steps: int, recipe: dict[str, Any]) -> Task:
     images = Images(tuple(map(str, range(classes))), {"train": split})
     preprocess = Preprocess((0.0,) * shape[0], (255.0,) * shape[0])
     room = find_room(experiment.train, planned, torch.device("cpu"))
-    return Task(experiment, images, preprocess, Framing.fit(split), planned, room)
+    return Task(experiment, images, preprocess, Framing.measured(split), planned, room)
 
 
 def _tiny() -> Task:

@@ -94,7 +94,8 @@ def run(name: str) -> float:
     }
     images = Images(tuple("0123456789"), splits)
     preprocess = Preprocess.fit(PreprocessKind.STANDARDISE, splits["train"])
-    task = Task(experiment, images, preprocess, Framing.fit(splits["train"]), plan(find_net(name), shape))
+    framing = Framing.measured(splits["train"])
+    task = Task(experiment, images, preprocess, framing, plan(find_net(name), shape))
     times: list[float] = []
 
     def watch(event: Event) -> None:

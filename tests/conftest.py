@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -31,6 +34,14 @@ def _two_threads() -> None:
     torch.set_num_threads(2)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests leave the user's cache of decoded images alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CUTAWAY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def small() -> Experiment:
     """Two short epochs of a small net with 1 000 digits: under a second of training."""
@@ -49,6 +60,38 @@ def small() -> Experiment:
 def trained(small: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The small experiment, trained. Tests must leave it as it is."""
     return train(small, store=Store(tmp_path_factory.mktemp("trained")))
+
+
+@pytest.fixture
+def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Image files are decoded by threads: a process takes a third of a second to start."""
+    from cutaway.pictures import crew, worker
+
+    class Thread(threading.Thread):
+        """A worker of this process, with pipes as another process has."""
+
+        def __init__(self) -> None:
+            jobs, source = os.pipe()
+            answers, replies = os.pipe()
+            self.source, self.answers = os.fdopen(source, "wb"), os.fdopen(answers, "rb")
+            self.pipes = os.fdopen(jobs, "rb"), os.fdopen(replies, "wb")
+            super().__init__()
+
+        def run(self) -> None:
+            with self.pipes[0] as jobs, self.pipes[1] as replies:
+                worker.serve(jobs, replies)
+
+        def kill(self) -> None:
+            self.source.close()
+
+        wait = threading.Thread.join
+
+    def started() -> Any:
+        thread = Thread()
+        thread.start()
+        return crew._Worker(thread, thread.source, thread.answers)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(crew._Worker, "started", started)
 
 
 Command = Callable[..., tuple[int, str, str]]

@@ -11,8 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cutaway.config import (
+    AugmentConfig,
     DataConfig,
     Experiment,
+    Fill,
+    Fit,
     OptimiserKind,
     PreprocessKind,
     ScheduleKind,
@@ -35,14 +38,33 @@ SEEDS = st.integers(0, 2**32 - 1)
 SHARES = st.floats(0, 1, exclude_max=True)
 COUNTS = st.integers(0, 10**9)
 
+SIDES = st.integers(1, 99_999)
+AUGMENT = st.builds(
+    AugmentConfig,
+    jitter=st.integers(0, 4096),
+    flip=st.booleans(),
+    rotate=st.floats(0, 180),
+    scale=SHARES,
+    crop=st.floats(0, 1, exclude_min=True),
+    fill=st.sampled_from(Fill),
+)
 DATA = st.builds(
     DataConfig,
     source=WILD.filter(bool),
     path=WILD,
+    size=st.just("") | SIDES | st.builds("{}x{}".format, SIDES, SIDES),
+    fit=st.sampled_from(Fit),
+    pad=st.integers(0, 4096),
+    channels=st.sampled_from([0, 1, 3]),
     validation=SHARES | COUNTS,
+    test=SHARES | COUNTS,
     split_seed=SEEDS,
-    train_images=COUNTS,
+    train_images=SHARES | COUNTS,
+    per_class=st.integers(0, 1_000_000),
+    characters=WILD.filter(bool),
+    skip_bad=st.booleans(),
     preprocess=st.sampled_from(PreprocessKind),
+    augment=AUGMENT,
 )
 TRAIN = st.builds(
     TrainConfig,
@@ -91,13 +113,18 @@ def _written(section: Section) -> dict[str, Any]:
     return {n: _written(v) if isinstance(v, Section) else None for n, v in values.items()}
 
 
+def _named(values: dict[str, Any]) -> dict[str, Any]:
+    return {n: _named(v) if isinstance(v, dict) else None for n, v in values.items()}
+
+
 def test_every_default_is_written_out_and_explained() -> None:
     text = dump_experiment(Experiment())
     read = tomllib.loads(text)
-    names = {n: dict.fromkeys(v) if isinstance(v, dict) else None for n, v in read.items()}
-    assert names == _written(Experiment())
-    for section in (DataConfig, TrainConfig):
+    assert _named(read) == _written(Experiment())
+    for section in (DataConfig, AugmentConfig, TrainConfig):
         for field in section.model_fields.values():
+            if field.annotation is AugmentConfig:
+                continue  # a section of its own, whose fields are explained
             assert f"# {field.description}\n" in text
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cutaway.config import DataConfig
+from cutaway.config import DataConfig, Fit
 from cutaway.data import Framing, Images, Split, load_source
 from cutaway.errors import DataError
 
@@ -21,7 +21,7 @@ def digits() -> Images:
 
 @pytest.fixture(scope="module")
 def framing(digits: Images) -> Framing:
-    return Framing.fit(digits.split("train"))
+    return Framing.measured(digits.split("train"))
 
 
 def _split(pixels: Tensor) -> Split:
@@ -97,7 +97,7 @@ def test_an_image_of_the_right_size_but_dark_on_light_is_inverted(digits: Images
 
 
 def test_nets_that_learnt_dark_on_light_get_that(digits: Images) -> None:
-    framing = Framing.fit(_split(255 - digits.split("train").pixels[:500]))
+    framing = Framing.measured(_split(255 - digits.split("train").pixels[:500]))
     assert framing.ground == 255
     digit = digits.split("test").pixels[0, 0]
     framed, notes = framing(_page(digit, 5, 10, 40, dark=True))
@@ -114,7 +114,7 @@ def test_figures_centred_by_their_box_are_told_from_those_centred_by_mass() -> N
     wedge = torch.ones(11, 11).tril().mul(255).to(torch.uint8)
     for number, image in enumerate(images):
         image[0, 5:16, 5:16] = torch.rot90(wedge, number % 4)
-    framing = Framing.fit(_split(images))
+    framing = Framing.measured(_split(images))
     assert not framing.by_mass
     assert framing.extent == 11
     assert framing.centre == (10, 10)
@@ -146,9 +146,22 @@ def test_pictures_of_odd_sizes_are_set_too(framing: Framing, size: tuple[int, in
     assert int(framed.max()) > 200
 
 
+def test_a_stroke_that_becomes_one_column_keeps_what_is_in_it(framing: Framing) -> None:
+    picture = torch.full((1, 100, 40), 255, dtype=torch.uint8)
+    picture[0, 10:90, 20:22] = 0
+    picture[0, 40:60] = 255
+    framed, _ = framing(picture)
+    column = framed[0, :, framed[0].sum(0).argmax()].tolist()
+    first = next(row for row, value in enumerate(column) if value)
+    # Eighty rows become twenty: at the ends of each piece a filter blurs.
+    wanted = [255] * 7 + [0] * 4 + [255] * 7
+    found = column[first : first + 20]
+    assert [found[row] for row in (*range(7), *range(8, 12), *range(13, 20))] == pytest.approx(wanted, abs=40)
+
+
 def test_colour_images_fill_their_frame() -> None:
     images = torch.randint(0, 256, (20, 3, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-    framing = Framing.fit(_split(images))
+    framing = Framing.measured(_split(images))
     assert framing == Framing((3, 8, 8))
     framed, notes = framing(images[0])
     assert torch.equal(framed, images[0])
@@ -157,15 +170,15 @@ def test_colour_images_fill_their_frame() -> None:
 
 def test_grey_photographs_fill_their_frame(digits: Images) -> None:
     images = torch.randint(0, 256, (50, 1, 9, 9), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-    assert Framing.fit(_split(images)).ground == -1
+    assert Framing.measured(_split(images)).ground == -1
     # One in five digits on another ground is too many for a common one.
     mixed = digits.split("train").pixels[:100].clone()
     mixed[::5] = 255 - mixed[::5]
-    assert Framing.fit(_split(mixed)).ground == -1
+    assert Framing.measured(_split(mixed)).ground == -1
 
 
 def test_images_without_any_figure_fill_their_frame() -> None:
-    assert Framing.fit(_split(torch.zeros(5, 1, 9, 9, dtype=torch.uint8))) == Framing((1, 9, 9))
+    assert Framing.measured(_split(torch.zeros(5, 1, 9, 9, dtype=torch.uint8))) == Framing((1, 9, 9))
 
 
 @pytest.mark.parametrize(("height", "width"), [(40, 100), (100, 40), (8, 9), (4, 2)])
@@ -185,6 +198,66 @@ def test_a_photograph_is_scaled_by_its_shorter_side_and_cut_in_the_middle(height
         assert float(values[-1] - values[0]) == pytest.approx(
             wanted, abs=8
         )  # less at the edges, where a filter ends
+
+
+def _middle(values: list[int]) -> int:
+    return sorted(values)[(len(values) - 1) // 2]
+
+
+def _ground(picture: Tensor) -> list[int]:
+    """The lower middle of the outermost pixels, channel by channel."""
+    _, height, width = picture.shape
+    places = [
+        (y, x) for y in range(height) for x in range(width) if y in {0, height - 1} or x in {0, width - 1}
+    ]
+    return [_middle([int(channel[y, x]) for y, x in places]) for channel in picture]
+
+
+def _photographs(side: int) -> Split:
+    random = torch.Generator().manual_seed(0)
+    return _split(torch.randint(0, 256, (9, 3, side, side), generator=random).to(torch.uint8))
+
+
+def test_the_framing_knows_how_the_training_images_were_fitted(digits: Images) -> None:
+    train = digits.split("train")
+    assert Framing.of(train, DataConfig()) == Framing.measured(train)
+    framing = Framing.of(_photographs(12), DataConfig(size="8x8", fit=Fit.PAD, pad=2))
+    assert framing == Framing((3, 12, 12), fit=Fit.PAD, pad=2)
+    assert Framing.from_json(json.loads(json.dumps(framing.to_json()))) == framing
+    older = {name: value for name, value in framing.to_json().items() if name not in {"fit", "pad"}}
+    assert Framing.from_json(older) == Framing((3, 12, 12))
+
+
+def test_a_photograph_is_brought_as_the_training_images_were() -> None:
+    """Eight rows of sixteen columns, to a square: cut, or halved and set on their ground, or distorted."""
+    picture = torch.randint(0, 256, (3, 8, 16), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
+    config = DataConfig(size="8x8")
+    crop, notes = Framing.of(_photographs(8), config)(picture)
+    assert torch.equal(crop, picture[:, :, 4:12])
+    assert notes == ("16×8 pixels scaled to 8×8",)
+    pad, _ = Framing.of(_photographs(8), config.model_copy(update={"fit": Fit.PAD}))(picture)
+    assert pad[:, :2].flatten(1).unique(dim=1).flatten().tolist() == _ground(pad[:, 2:6])
+    assert torch.equal(pad[:, :2], pad[:, 6:])
+    stretch, _ = Framing.of(_photographs(8), config.model_copy(update={"fit": Fit.STRETCH}))(picture)
+    # Halving under a triangle: an eighth, three, three and an eighth of four columns.
+    wide = picture.float()
+    inner = (wide[..., 1:-3:2] + 3 * wide[..., 2:-2:2] + 3 * wide[..., 3:-1:2] + wide[..., 4::2]) / 8
+    torch.testing.assert_close(stretch[..., 1:-1].float(), inner, atol=0.51, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (8, 16), (5, 5)])
+def test_a_border_is_put_around_a_photograph_as_around_the_training_images(size: tuple[int, int]) -> None:
+    picture = torch.randint(0, 256, (3, *size), generator=torch.Generator().manual_seed(2)).to(torch.uint8)
+    framed, notes = Framing.of(_photographs(12), DataConfig(size="8x8", pad=2))(picture)
+    assert framed.shape == (3, 12, 12)
+    assert notes == (f"{size[1]}×{size[0]} pixels scaled to 8×8",)
+    inside = framed[:, 2:-2, 2:-2]
+    if size[0] == 8:
+        left = (size[1] - 8) // 2
+        assert torch.equal(inside, picture[:, :, left : left + 8])
+    for channel, value in zip(framed, _ground(inside), strict=True):
+        sides = (channel[:2], channel[-2:], channel[:, :2], channel[:, -2:])
+        assert {int(pixel) for side in sides for pixel in side.flatten()} == {value}
 
 
 @pytest.mark.parametrize("fitted", [True, False])

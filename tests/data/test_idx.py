@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from cutaway.config import DataConfig
-from cutaway.data import load_images, load_source
+from cutaway.data import SOURCES, load_images, load_source
 from cutaway.data.idx import read_idx, write_idx
 from cutaway.data.sources.idx import load_idx_folder
 from cutaway.errors import ConfigError, CutawayError, DataError, NotFoundError
@@ -205,7 +205,7 @@ def test_a_folder_that_is_not_there_or_lacks_a_file(folder: Path) -> None:
         (
             DataConfig(source="mnits"),
             NotFoundError,
-            'There is no source "mnits". Did you mean "mnist"? Known: idx, mnist, none.',
+            'There is no source "mnits". Did you mean "mnist"? Known: ' + ", ".join(sorted(SOURCES)) + ".",
         ),
     ],
 )

@@ -52,7 +52,7 @@ def test_the_pixels_have_the_canonical_mean(
     """0.1307 and 0.3081 of 255 for the training images, as every tutorial has them."""
     pixels = digits.split(split).pixels
     assert pixels.double().mean().item() == pytest.approx(mean, abs=5e-5)
-    (found_mean,), (found_deviation,) = pixel_statistics(pixels)
+    (found_mean,), (found_deviation,) = pixel_statistics(digits.split(split))
     assert found_mean == pytest.approx(mean, abs=5e-5)
     assert found_deviation == pytest.approx(deviation, abs=5e-5)
 

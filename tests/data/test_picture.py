@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from cutaway.data import picture, read_picture
+from cutaway.data import read_picture
 from cutaway.errors import DataError, NotFoundError
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
@@ -266,15 +267,18 @@ def test_a_picture_that_is_too_large_is_refused_before_it_is_decoded(
 ) -> None:
     # Cut off, so that decoding it would be another error.
     file.write_bytes(_save(_noise(), file).read_bytes()[:200])
-    monkeypatch.setattr(picture, "MOST_PIXELS", 1599)
+    monkeypatch.setattr(sys.modules["cutaway.pictures.decode"], "MOST_PIXELS", 1599)
     with pytest.raises(DataError) as caught:
         read_picture(file, 1)
-    assert str(caught.value) == f"{file} has 40×40 pixels, more than 1,599. Shrink it."
+    assert (
+        str(caught.value)
+        == f"{file} can't be read as an image: it has 40×40 pixels, more than 1,599; shrink it."
+    )
 
 
 def test_a_picture_of_just_the_largest_size_is_read(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _save(_noise(), file)
-    monkeypatch.setattr(picture, "MOST_PIXELS", 1600)
+    monkeypatch.setattr(sys.modules["cutaway.pictures.decode"], "MOST_PIXELS", 1600)
     assert read_picture(file, 1).shape == (1, 40, 40)
 
 

@@ -26,7 +26,7 @@ def _split(pixels: Tensor) -> Split:
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_statistics_are_numpy_s(channels: int) -> None:
     pixels = _pixels(channels)
-    mean, deviation = pixel_statistics(pixels)
+    mean, deviation = pixel_statistics(_split(pixels))
     values = pixels.numpy().astype(np.float64)
     np.testing.assert_allclose(mean, values.mean((0, 2, 3)), rtol=1e-12)
     np.testing.assert_allclose(deviation, values.std((0, 2, 3)), rtol=1e-12)
@@ -44,12 +44,14 @@ def test_inputs_are_numpy_s(kind: PreprocessKind, channels: int) -> None:
     wanted = {
         PreprocessKind.STANDARDISE: (values - seen.mean((0, 2, 3), keepdims=True))
         / seen.std((0, 2, 3), keepdims=True),
+        PreprocessKind.MEAN: values - seen.mean((0, 2, 3), keepdims=True),
+        PreprocessKind.LENET5: values / 255 * (1.175 + 0.1) - 0.1,
         PreprocessKind.UNIT: values / 255,
         PreprocessKind.NONE: values,
     }[kind]
     assert found.dtype == torch.float32
     assert found.shape == later.shape
-    np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_what_it_was_fitted_to_is_standardised() -> None:

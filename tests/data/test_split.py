@@ -135,6 +135,107 @@ def test_splits_that_can_t_be_made_are_refused(fields: dict[str, float], message
     assert str(caught.value) == message
 
 
+def _without_test(counts: Sequence[int] = COUNTS) -> Images:
+    images = _images(counts)
+    return Images(images.classes, {"train": images.split("train")}, (("a.png", "it is no image"),))
+
+
+@pytest.mark.parametrize(
+    ("test", "validation"), [(0.2, 0.1), (100, 90), (0, 0.1), (0.5, 0), (0, 0), (1, 898)]
+)
+def test_splits_that_a_source_has_not_are_taken_from_its_training_split(
+    test: float, validation: float
+) -> None:
+    """The test split first; validation is a share of what is left."""
+    images = _without_test()
+    found = divide(images, DataConfig(test=test, validation=validation))
+    tested = int(test) if test >= 1 else round(test * 900)
+    validated = int(validation) if validation >= 1 else round(validation * (900 - tested))
+    wanted = {"train": 900 - tested - validated, "validation": validated, "test": tested}
+    assert {name: len(split) for name, split in found.splits.items()} == {
+        name: count for name, count in wanted.items() if count
+    }
+    assert list(found.splits) == [name for name, count in wanted.items() if count]
+    places = [place for split in found.splits.values() for place in _where(split)]
+    assert sorted(places) == list(range(900))
+    original = images.split("train").labels
+    for split in found.splits.values():
+        assert torch.equal(split.labels, original[split.index])
+        assert split.store is images.split("train").store
+    assert found.skipped == images.skipped
+    assert found.classes == images.classes
+
+
+def test_every_class_gives_its_share_for_testing_and_for_validation() -> None:
+    found = divide(_without_test(), DataConfig(test=0.2, validation=0.1))
+    for name, share in (("test", 0.2), ("validation", 0.08)):
+        taken = found.split(name).labels.bincount(minlength=5).tolist()
+        for count, total in zip(taken, COUNTS, strict=True):
+            assert abs(count - total * share) <= 1.5  # the second choice is of what the first one left
+
+
+def test_the_test_split_does_not_depend_on_what_else_is_asked_for() -> None:
+    base = DataConfig(test=0.2)
+    wanted = divide(_without_test(), base).split("test").index
+    for fields in ({"validation": 0}, {"validation": 300}, {"train_images": 5}, {"preprocess": "unit"}):
+        config = DataConfig.model_validate({"test": 0.2, **fields})
+        assert torch.equal(divide(_without_test(), config).split("test").index, wanted)
+    other = divide(_without_test(), DataConfig(test=0.2, split_seed=1)).split("test").index
+    assert not torch.equal(other, wanted)
+
+
+def test_the_two_choices_are_not_one() -> None:
+    tested = divide(_without_test(), DataConfig(test=90, validation=0)).split("test").index
+    validated = divide(_without_test(), DataConfig(test=0, validation=90)).split("validation").index
+    assert not torch.equal(tested, validated)
+
+
+def test_a_source_s_own_splits_are_left_alone() -> None:
+    images = _images()
+    train, test = images.split("train"), images.split("test")
+    config = DataConfig(test=0.2, validation=0.1)
+    own = divide(Images(images.classes, {"validation": test, "train": train}), config)
+    assert own.split("validation") is test
+    assert {name: len(split) for name, split in own.splits.items()} == {
+        "train": 720,
+        "validation": 5,
+        "test": 180,
+    }
+    both = divide(Images(images.classes, {"test": test, "validation": test, "train": train}), config)
+    assert list(both.splits) == ["train", "validation", "test"]
+    assert all(both.split(name) is images.split(name) for name in ("train", "test"))
+    assert both.split("validation") is test
+
+
+def test_few_images_of_a_class_stay_to_train_on() -> None:
+    found = divide(_without_test((1, 1, 2, 96)), DataConfig(test=0.2, validation=0.1))
+    assert found.split("train").labels.unique().tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"test": 900}, "data.test takes 900 of 900 training images; leave some to train on."),
+        (
+            {"test": 800, "validation": 100},
+            "data.validation takes 100 of 100 training images; leave some to train on.",
+        ),
+        ({"test": 800, "validation": 50, "train_images": 51}, "data.train_images is 51, but 50 are left."),
+    ],
+)
+def test_splits_for_testing_that_can_t_be_made_are_refused(fields: dict[str, float], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        divide(_without_test(), DataConfig.model_validate(fields))
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(("share", "wanted"), [(0.5, 405), (0.1, 81), (0.0001, 1), (1, 1), (810, 810)])
+def test_the_training_split_is_thinned_to_a_count_or_a_share(share: float, wanted: int) -> None:
+    found = divide(_images(), DataConfig(validation=90, train_images=share))
+    assert len(found.split("train")) == wanted
+    assert not _where(found.split("train")) & _where(found.split("validation"))
+
+
 def test_an_unknown_split_is_answered_with_the_known_ones() -> None:
     with pytest.raises(NotFoundError) as caught:
         _images().split("tset")

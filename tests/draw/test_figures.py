@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 import cutaway
-from cutaway.data import Images, Split
 from cutaway.draw.figures import plot_epochs
 from cutaway.draw.mosaic import kernel_mosaic, map_mosaic
 from cutaway.draw.palette import SIGNED
@@ -174,25 +173,6 @@ def test_a_curve_over_orders_of_magnitude_has_a_logarithmic_scale() -> None:
     linear = plot_epochs(rows([2.0, 1.0, 0.5])).axes[0]
     assert linear.get_yscale() == "linear"
     assert linear.get_ylim()[0] == 0
-
-
-def test_the_sheet_shows_the_first_images_of_every_class_of_every_split() -> None:
-    labels = torch.tensor([0, 1, 1, 0, 1] * 4)
-    pixels = torch.arange(20, dtype=torch.uint8).view(20, 1, 1, 1).expand(20, 1, 3, 3).contiguous()
-    split = Split(pixels, labels, torch.arange(20))
-    few = split.take(torch.tensor([0, 1, 2]))
-    figure = cutaway.plot(Images(("no", "yes"), {"train": split, "test": few}))
-    grid = np.array(figure.axes).reshape(4, 12)
-    shown = [[int(np.asarray(a.images[0].get_array()).flat[0]) for a in row if a.images] for row in grid]
-    assert shown == [
-        [i for i in range(20) if labels[i] == 0][:12],
-        [i for i in range(20) if labels[i] == 1][:12],
-        [0],
-        [1, 2],
-    ]
-    assert [texts(row[0]) for row in grid] == [["train: no"], ["train: yes"], ["test: no"], ["test: yes"]]
-    # Grey levels are absolute: a dark image is not stretched to white.
-    assert grid[0, 0].images[0].get_clim() == (0, 255)
 
 
 def test_every_kind_of_result_can_be_saved(trained: Run) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch.profiler import ProfilerActivity, profile
 
 from cutaway.config import Experiment, load_experiment
-from cutaway.data import Framing, Images, Preprocess
+from cutaway.data import Framing, Images, Preprocess, Varied
 from cutaway.data.images import make_split
 from cutaway.nets import (
     WORDS,
@@ -91,7 +91,7 @@ def stepping(text: str, shape: Shape) -> _Training:
     images = Images(tuple(map(str, range(classes))), {"train": split})
     preprocess = Preprocess((0.0,) * shape[0], (255.0,) * shape[0])
     room = Room(1 << 40, BATCH, BATCH, roomy=False)
-    task = Task(experiment, images, preprocess, Framing.fit(split), net, room)
+    task = Task(experiment, images, preprocess, Framing.measured(split), net, room)
     training = _Training(task, room, torch.device("cpu"), [], lambda: False)
     training.net.train()
     step(training)
@@ -101,7 +101,7 @@ def stepping(text: str, shape: Shape) -> _Training:
 
 def step(training: _Training) -> None:
     split, order = training.splits["train"], torch.arange(BATCH)
-    assert training.step(split.pixels[order], split.labels[order], 0)
+    assert training.step(Varied(split.pixels[order], split.labels[order], None, None), 0)
 
 
 def forward(training: _Training) -> None:

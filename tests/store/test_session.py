@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from cutaway.config import Experiment, dump_experiment, load_experiment
+from cutaway.disk import locked
 from cutaway.errors import ConfigError, DivergedError, InterruptedRunError, StoreError
 from cutaway.store import Run, Store, resume, train
-from cutaway.store.lock import locked
 from cutaway.training import EpochDone, Event, StepDone
 
 TRAIN = """

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from cutaway.config import Experiment
+from cutaway.disk import locked
 from cutaway.errors import NotFoundError, StoreError
 from cutaway.store import Store
-from cutaway.store.lock import locked
 from cutaway.training import Task, prepare
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from cutaway.config import Experiment, derive, load_experiment
+from cutaway.data import Varied
 from cutaway.nets.builder import Net
 from cutaway.training import (
     Checkpoint,
@@ -27,7 +29,7 @@ from cutaway.training import (
     prepare,
     train,
 )
-from cutaway.training.loop import batch_bounds, objectives
+from cutaway.training.loop import batch_bounds
 
 
 def tiny(small: Experiment, **fields: Any) -> Task:
@@ -83,23 +85,6 @@ def test_batches_take_every_image_once(images: int, batch: int) -> None:
     assert batch == 1 or images == 1 or sizes[-1] > 1
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_the_objective_is_that_of_the_definition(smoothing: float) -> None:
-    generator = torch.Generator().manual_seed(3)
-    logits = torch.randn(9, 4, generator=generator, dtype=torch.float64)
-    labels = torch.randint(0, 4, (9,), generator=generator)
-    plain, mean = objectives(logits, labels, smoothing)
-    total = 0.0
-    for n in range(9):
-        p = [math.exp(v) for v in logits[n].tolist()]
-        p = [v / sum(p) for v in p]
-        assert float(plain[n]) == pytest.approx(-math.log(p[int(labels[n])]))
-        for k in range(4):
-            target = (1 - smoothing) * (k == int(labels[n])) + smoothing / 4
-            total -= target * math.log(p[k]) / 9
-    assert float(mean) == pytest.approx(total)
-
-
 def test_it_trains_as_a_plain_loop_does(small: Experiment) -> None:
     """The same batches, rates and formulas without any of the loop's means of speed.
 
@@ -146,6 +131,40 @@ def test_stopped_anywhere_and_continued_it_gives_the_same_weights(small: Experim
         assert_same(weights(train(task, [second], checkpoint=first.last_checkpoint)), expected)
         # What was measured is the same too, the epoch that was stopped included.
         assert scores(second)[-1] == scores(whole)[-1]
+
+
+VARIED = {"shift": 2, "rotate": 10.0, "cutout": 6, "mixup": 0.4}
+
+
+def test_stopped_anywhere_and_continued_it_varies_images_alike(small: Experiment) -> None:
+    task = tiny(small, data={"augment": VARIED})
+    whole = weights(train(task))
+    recorder = Recorder(stop_after=3)
+    train(task, [recorder], recorder.stop)
+    assert_same(weights(train(task, checkpoint=recorder.last_checkpoint)), whole)
+    plain = weights(train(tiny(small)))
+    assert any(not torch.equal(value, whole[name]) for name, value in plain.items())
+
+
+def test_every_step_varies_images_anew_and_scores_are_of_the_images_themselves(small: Experiment) -> None:
+    task = tiny(small, data={"augment": VARIED}, train={"epochs": 1, "lr": 0.0})
+    assert task.augment is not None
+    seeds: list[int] = []
+
+    class Watched:
+        def __call__(self, pixels: Tensor, labels: Tensor, seed: int) -> Varied:
+            seeds.append(seed)
+            # Blank images: what is learnt from them is nothing, whatever is scored is not of them.
+            return Varied(torch.zeros_like(pixels), labels)
+
+    recorder = Recorder()
+    train(replace(task, augment=Watched()), [recorder])  # type: ignore[arg-type]
+    assert len(set(seeds)) == len(seeds) == 4
+    plain = Recorder()
+    train(replace(task, augment=None), [plain])
+    for split in ("validation", "test"):
+        assert scores(recorder)[-1][split] == scores(plain)[-1][split]
+    assert scores(recorder)[-1]["train"] != scores(plain)[-1]["train"]
 
 
 def scores(recorder: Recorder) -> list[dict[str, Score]]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from cutaway.config import Experiment, derive, load_experiment
-from cutaway.data import Framing, Images, Preprocess
+from cutaway.data import Framing, Images, Preprocess, Varied
 from cutaway.data.images import make_split
 from cutaway.errors import ConfigError, InterruptedRunError
 from cutaway.nets import parse_net, plan, training_memory
@@ -65,7 +65,11 @@ def training(
     split = make_split(pixels, torch.arange(images) % 10, 10, "train")
     preprocess = Double((128.0, 100.0), (64.0, 50.0))
     task = Task(
-        experiment, Images(tuple("0123456789"), {"train": split}), preprocess, Framing.fit(split), planned
+        experiment,
+        Images(tuple("0123456789"), {"train": split}),
+        preprocess,
+        Framing.measured(split),
+        planned,
     )
     found = _Training(
         task, Room(1 << 40, microbatch, 100, roomy=False), torch.device("cpu"), observers, lambda: False
@@ -80,7 +84,7 @@ def stepped(text: str, microbatch: int, **recipe: Any) -> tuple[dict[str, Tensor
     found = training(text, microbatch, **recipe)
     split = found.splits["train"]
     with torch.random.fork_rng(devices=[]):
-        assert found.step(split.pixels, split.labels, 0)
+        assert found.step(Varied(split.pixels, split.labels, None, None), 0)
         stream = torch.get_rng_state()
     gradients = {}
     for name, parameter in found.net.named_parameters():
@@ -141,7 +145,7 @@ def test_no_part_has_more_images_than_the_micro_batch(microbatch: int) -> None:
     found.task = replace(found.task, preprocess=Counting((128.0, 100.0), (64.0, 50.0)))
     split = found.splits["train"]
     with torch.random.fork_rng(devices=[]):
-        assert found.step(split.pixels, split.labels, 0)
+        assert found.step(Varied(split.pixels, split.labels, None, None), 0)
     assert sum(sizes) == BATCH
     assert max(sizes) <= microbatch
     assert len(sizes) == -(-BATCH // microbatch)
@@ -245,7 +249,7 @@ def test_divergence_in_the_second_part_is_found_and_named() -> None:
     pixels = torch.zeros(BATCH, *SHAPE, dtype=torch.uint8)
     pixels[9] = 255
     with torch.random.fork_rng(devices=[]):
-        assert not found.step(pixels, torch.zeros(BATCH, dtype=torch.int64), 0)
+        assert not found.step(Varied(pixels, torch.zeros(BATCH, dtype=torch.int64), None, None), 0)
     diverged = [event for event in events if isinstance(event, Diverged)]
     assert [event.reason.split(" is not")[0] for event in diverged] == ["the output of dense1"]
 
@@ -273,7 +277,7 @@ limit = resident_memory() + PROGRAM + (int(sys.argv[1]) << 20)
 experiment = load_experiment(
     Experiment(), {"net": "textures-14", "train": {**recipe, "memory": f"{limit}B"}}
 )
-task = Task(experiment, images, Preprocess((0.0,), (255.0,)), Framing.fit(split), net)
+task = Task(experiment, images, Preprocess((0.0,), (255.0,)), Framing.measured(split), net)
 room = find_room(experiment.train, net, torch.device("cpu"))
 train(task, [lambda event: steps.append(event.images) if isinstance(event, StepDone) else None])
 status = Path("/proc/self/status").read_text().splitlines()

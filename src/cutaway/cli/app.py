@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from difflib import get_close_matches
 
 from cyclopts import App, CoercionError, CycloptsError
 
 from cutaway import __version__
+from cutaway.cli.work import WorkBar
 from cutaway.errors import ConfigError, CutawayError
+from cutaway.progress import listening
 
 app = App(
     name="cutaway",
@@ -23,6 +26,7 @@ app = App(
 
 _COMMANDS = {
     "demo": ("demo:demo", "Train on the embedded MNIST, look inside, write a report."),
+    "init": ("init:init", "Look at a folder of images and propose an experiment."),
     "train": ("train:train", "Train an experiment and record the run."),
     "resume": ("train:resume", "Continue a run that was stopped or killed."),
     "import": ("importing:import_", "Take published weights into a net of the zoo."),
@@ -55,8 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in tokens
     tokens = [word for word in tokens if word != "--debug"]
+    bar = WorkBar()
     try:
-        result = app(tokens, exit_on_error=False, print_error=False)
+        with listening(bar), closing(bar):
+            result = app(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         if debug:
             raise

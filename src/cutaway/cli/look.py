@@ -100,6 +100,8 @@ def kernels(
 
 def _image(run: Run, subject: Subject, image: str) -> Tensor:
     """A test image by its number, or an image file framed as the training images are: (1, C, H, W)."""
+    import torch
+
     from cutaway.data import Framing, read_picture
 
     if not image.isdecimal():
@@ -108,7 +110,7 @@ def _image(run: Run, subject: Subject, image: str) -> Tensor:
     test = run.images().split("test")
     if int(image) >= len(test):
         raise NotFoundError(f"There is no test image {image}; they are numbered from 0 to {len(test) - 1}.")
-    return test.pixels[int(image)][None]
+    return test.batch(torch.tensor([int(image)]))
 
 
 def _write(
@@ -119,8 +121,8 @@ def _write(
 
     import numpy as np
 
+    from cutaway.disk import make_folder, write_file
     from cutaway.draw import plot
-    from cutaway.store.files import make_folder, write_file
 
     path = (output or run.folder / "looks" / f"{name}.png").expanduser()
     buffer = io.BytesIO()

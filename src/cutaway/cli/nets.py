@@ -61,8 +61,8 @@ def show(
     spec = find_net(net)
     planned = plan(spec, entry.input_shape)
     if diagram:
+        from cutaway.disk import write_file
         from cutaway.draw.diagram import flow_file
-        from cutaway.store.files import write_file
 
         write_file(diagram, flow_file(planned).encode())
         note(f"diagram: {diagram}")

@@ -36,8 +36,8 @@ def report(
 
 def write_report(run: Run, output: Path | None) -> Path:
     """Make the report and write it; its absolute path."""
+    from cutaway.disk import make_folder, write_file
     from cutaway.draw import report_run
-    from cutaway.store.files import make_folder, write_file
 
     path = (output or run.folder / "report.html").expanduser().absolute()
     make_folder(path.parent)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 app = App(name="runs", help="List, show and remove runs.")
 
 
+_SKIPPED = 5
+
+
 def summary(run: Run) -> dict[str, Any]:
     """What there is to tell of a run, as plain values."""
     row = run.row
@@ -32,6 +35,7 @@ def summary(run: Run) -> dict[str, Any]:
         "threads": row.threads,
         "versions": row.versions,
         "folder": str(run.folder),
+        "skipped": len(run.skipped),
         "epochs": len(epochs),
         "best": None
         if best is None
@@ -66,12 +70,18 @@ def show(run: RunName, /, *, store: StoreOption = StoreOption(), json: Json = Fa
     epochs = found.epochs()
     if json:
         rows = [asdict(epoch) for epoch in epochs]
-        say_json(facts | {"history": rows, "experiment": found.experiment.model_dump(mode="json")})
+        skipped = [{"file": name, "reason": reason} for name, reason in found.skipped]
+        experiment = found.experiment.model_dump(mode="json")
+        say_json(facts | {"history": rows, "skipped": skipped, "experiment": experiment})
         return
     say(f"{facts['id']}  {facts['name']}  {facts['status']}  {facts['created']}")
     if facts["reason"]:
         say(facts["reason"])
     say(f"{facts['device']}, {facts['threads']} threads; {facts['versions']}; {facts['folder']}\n")
+    for name, reason in found.skipped[:_SKIPPED]:
+        say(f"skipped {name}: {reason}")
+    if facts["skipped"] > _SKIPPED:
+        say(f"… and {facts['skipped'] - _SKIPPED:,} more in {found.folder / 'skipped.json'}\n")
     if epochs:
         splits = list(epochs[0].scores)
         say_table(

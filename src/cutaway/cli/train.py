@@ -20,6 +20,7 @@ def train(
     seed: Number = None,
     net: Text = None,
     memory: Text = None,
+    skip_bad: Annotated[bool, Parameter(negative="")] = False,
     store: StoreOption = StoreOption(),
     json: Json = False,
     **fields: Annotated[dict[str, str], Parameter(show=False)],
@@ -38,6 +39,8 @@ def train(
         another net: a name of the zoo, a file with notation, or notation
     memory
         the most that training may take, such as 2GiB; a batch that does not fit goes through in parts
+    skip_bad
+        leave files out that can't be read, and record which
     """
     from cutaway.cli.progress import TrainingProgress
     from cutaway.store import train as train_experiment
@@ -47,6 +50,9 @@ def train(
     if memory is not None:
         train_fields = overrides.get("train")
         overrides["train"] = {**(train_fields if isinstance(train_fields, dict) else {}), "memory": memory}
+    if skip_bad:
+        data_fields = overrides.get("data")
+        overrides["data"] = {**(data_fields if isinstance(data_fields, dict) else {}), "skip_bad": True}
     with TrainingProgress() as progress:
         run = train_experiment(
             experiment, overrides, store=store.open(), observers=[progress], announce=announce
@@ -68,6 +74,10 @@ def announce(run: Any, task: Any) -> None:
     """Tell on stderr which run begins, with how many parameters and images."""
     sizes = ", ".join(f"{len(split):,} {name}" for name, split in task.images.splits.items())
     note(f"run {run.id}: {task.experiment.name}, {task.plan.parameters:,} parameters, images: {sizes}")
+    skipped = task.images.skipped
+    if skipped:
+        what = "1 file was" if len(skipped) == 1 else f"{len(skipped):,} files were"
+        note(f"{what} skipped, such as {skipped[0][0]}: {skipped[0][1]}. All: {run.folder / 'skipped.json'}")
 
 
 def _tell(run: Any, json: bool) -> None:

@@ -1,21 +1,26 @@
 """Checked, complete descriptions of what is to be done."""
 
-from cutaway.config.data import DataConfig, PreprocessKind
+from cutaway.config.augment import AugmentConfig, Fill
+from cutaway.config.data import DataConfig, Fit, PreprocessKind
 from cutaway.config.experiment import Experiment
 from cutaway.config.seed import derive
 from cutaway.config.size import parse_bytes, show_bytes
-from cutaway.config.toml import catalogue, dump_experiment, load_experiment, parse_experiment
+from cutaway.config.toml import catalogue, dump_choices, dump_experiment, load_experiment, parse_experiment
 from cutaway.config.train import OptimiserKind, ScheduleKind, TrainConfig
 
 __all__ = [
+    "AugmentConfig",
     "DataConfig",
     "Experiment",
+    "Fill",
+    "Fit",
     "OptimiserKind",
     "PreprocessKind",
     "ScheduleKind",
     "TrainConfig",
     "catalogue",
     "derive",
+    "dump_choices",
     "dump_experiment",
     "load_experiment",
     "parse_bytes",

@@ -59,6 +59,42 @@ def dump_experiment(experiment: Experiment) -> str:
     return tomlkit.dumps(document)
 
 
+def dump_choices(values: Mapping[str, Any], reasons: Mapping[str, str], head: str = "") -> str:
+    """Some fields of an experiment as TOML, each with the reason for it; the rest has its defaults.
+
+    Args:
+        values: nested fields.
+        reasons: by dotted name.
+        head: lines to begin with.
+    """
+    document = tomlkit.document()
+    for line in head.splitlines():
+        document.add(tomlkit.comment(line))
+    _add_choices(document, values, reasons, "")
+    return tomlkit.dumps(document)
+
+
+def _add_choices(
+    table: tomlkit.TOMLDocument | tomlkit.items.Table,
+    values: Mapping[str, Any],
+    reasons: Mapping[str, str],
+    prefix: str,
+) -> None:
+    # Plain values first: TOML reads what follows a table's heading as the table's own.
+    for name in sorted(values, key=lambda n: isinstance(values[n], Mapping)):
+        value = values[name]
+        if isinstance(value, Mapping):
+            below = tomlkit.table()
+            _add_choices(below, value, reasons, f"{prefix}{name}.")
+            table.add(tomlkit.nl())
+            table.add(name, below)
+            continue
+        reason = reasons.get(f"{prefix}{name}", "")
+        if reason:
+            table.add(tomlkit.comment(reason))
+        table.add(name, _item(name, value))
+
+
 def _read(experiment: str | Path) -> tuple[str, str]:
     path = Path(experiment)
     if path.is_file():
@@ -114,8 +150,12 @@ def _fill(table: tomlkit.TOMLDocument | tomlkit.items.Table, section: Section) -
             table.add(name, below)
             continue
         table.add(tomlkit.comment(str(fields[name].description)))
-        # A net is read without its blank ends, so it may end in a line break; TOML would read "\r\n" as "\n".
-        if name == "net" and "\n" in value and "\r" not in value:
-            table.add(name, tomlkit.string(value + "\n", multiline=True))
-        else:
-            table.add(name, str(value) if isinstance(value, str) else value)
+        table.add(name, _item(name, value))
+
+
+def _item(name: str, value: Any) -> Any:
+    """A value as TOML writes it."""
+    # A net is read without its blank ends, so it may end in a line break; TOML would read "\r\n" as "\n".
+    if name == "net" and "\n" in value and "\r" not in value:
+        return tomlkit.string(value + "\n", multiline=True)
+    return str(value) if isinstance(value, str) else value

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from cutaway.config import DataConfig
+from cutaway.data.augment import Augment, Varied
 from cutaway.data.framing import Framing
 from cutaway.data.images import Images, Split
 from cutaway.data.picture import read_picture
 from cutaway.data.preprocess import Preprocess, pixel_statistics
+from cutaway.data.pyramid import gaussian_pyramid
+from cutaway.data.recognise import Recognised, recognise
 from cutaway.data.sources import SOURCES, Source, load_source
 from cutaway.data.split import divide
 
 __all__ = [
     "SOURCES",
+    "Augment",
     "Framing",
     "Images",
     "Preprocess",
+    "Recognised",
     "Source",
     "Split",
+    "Varied",
     "divide",
+    "gaussian_pyramid",
     "load_images",
     "load_source",
     "pixel_statistics",
     "read_picture",
+    "recognise",
 ]
 
 

@@ -7,14 +7,15 @@ and applied to every picture that a person brings.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from cutaway.config import DataConfig, Fit
 from cutaway.data.images import Split
+from cutaway.data.sizing import border, interpolated, resize
 from cutaway.errors import DataError
 
 _SAMPLE = 2000  # images looked at; the measures below are medians and shares, stable by then
@@ -33,6 +34,8 @@ class Framing:
         extent: the longer side of a figure, in pixels (median).
         by_mass: figures are centred by their centre of mass rather than by their bounding box.
         centre: the row and the column that this centre lies at, in pixels (median).
+        fit: how images of other proportions were brought to the shape.
+        pad: pixels of border that the shape has on every side.
     """
 
     shape: tuple[int, int, int]
@@ -40,12 +43,19 @@ class Framing:
     extent: int = 0
     by_mass: bool = False
     centre: tuple[float, float] = (0.0, 0.0)
+    fit: Fit = Fit.CROP
+    pad: int = 0
 
     @classmethod
-    def fit(cls, train: Split) -> Framing:
+    def of(cls, train: Split, config: DataConfig) -> Framing:
+        """The framing of training images that were brought to their size as ``config`` says."""
+        return replace(cls.measured(train), fit=config.fit, pad=config.pad)
+
+    @classmethod
+    def measured(cls, train: Split) -> Framing:
         """The framing that at least nine of ten grey training images share."""
         count = min(_SAMPLE, len(train))
-        pixels = train.pixels[torch.linspace(0, len(train) - 1, count).long()].float()
+        pixels = train.batch(torch.linspace(0, len(train) - 1, count).long()).float()
         shape = (pixels.shape[1], pixels.shape[2], pixels.shape[3])
         if shape[0] != 1 or min(shape[1:]) < 3:
             return cls(shape)
@@ -111,9 +121,8 @@ class Framing:
         top, bottom, left, right = _box(ink > _INK)
         crop = ink[top:bottom, left:right]
         scale = self.extent / max(crop.shape)
-        size = [max(1, round(side * scale)) for side in crop.shape]
-        small = F.interpolate(crop[None, None], size, mode="bilinear", antialias=True, align_corners=False)
-        small = small[0, 0].clamp(0, 1)
+        tall, wide = (max(1, round(side * scale)) for side in crop.shape)
+        small = interpolated(crop[None, None], (tall, wide))[0, 0].clamp(0, 1)
         middle = _mass(small) if self.by_mass else torch.tensor([(s - 1) / 2 for s in small.shape])
         frame = torch.zeros(height, width)
         y = round(self.centre[0] - float(middle[0]))
@@ -124,19 +133,13 @@ class Framing:
         return frame
 
     def _filled(self, picture: Tensor) -> tuple[Tensor, tuple[str, ...]]:
-        """The middle of the picture, its shorter side scaled to the frame."""
+        """The picture in the frame's size, brought there as the training images were."""
         if picture.shape == self.shape:
             return picture, ()
-        height, width = self.shape[1:]
-        scale = max(height / picture.shape[1], width / picture.shape[2])
-        size = [max(height, round(picture.shape[1] * scale)), max(width, round(picture.shape[2] * scale))]
-        small = F.interpolate(
-            picture[None].float(), size, mode="bilinear", antialias=True, align_corners=False
-        )[0]
-        top, left = (size[0] - height) // 2, (size[1] - width) // 2
-        crop = small[:, top : top + height, left : left + width]
+        height, width = (side - 2 * self.pad for side in self.shape[1:])
+        sized = border(resize(picture[None], (height, width), self.fit), self.pad)[0]
         note = f"{picture.shape[2]}×{picture.shape[1]} pixels scaled to {width}×{height}"
-        return crop.round().clamp(0, 255).to(torch.uint8), (note,)
+        return sized, (note,)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a file."""
@@ -148,7 +151,8 @@ class Framing:
         channels, height, width = values["shape"]
         row, column = values["centre"]
         shape = (channels, height, width)
-        return cls(shape, values["ground"], values["extent"], values["by_mass"], (row, column))
+        fit, pad = Fit(values.get("fit", Fit.CROP)), values.get("pad", 0)
+        return cls(shape, values["ground"], values["extent"], values["by_mass"], (row, column), fit, pad)
 
 
 def _ring(images: Tensor) -> Tensor:

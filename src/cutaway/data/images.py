@@ -1,9 +1,10 @@
-"""Labelled images in memory, a value for each split."""
+"""Labelled images, a value for each split."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -15,36 +16,93 @@ from cutaway.errors import DataError, NotFoundError, nearest
 class Split:
     """Some labelled images.
 
+    Several splits may share one store: dividing a dataset copies no pixels, and the store may be a
+    file that is mapped into memory and larger than it.
+
     Args:
-        pixels: ``(N, C, H, W)``, uint8.
+        store: ``(M, C, H, W)``, uint8; it may hold other splits' images too.
         labels: ``(N,)``, int64, each from 0 to the number of classes − 1.
-        index: ``(N,)``, int64: where each image stands in the file it came from.
+        index: ``(N,)``, int64: where each image stands in the store.
+        names: a file for each image of the store; empty where they come from no files.
     """
 
-    pixels: Tensor
+    store: Tensor
     labels: Tensor
     index: Tensor
+    names: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(C, H, W)`` of one image."""
+        _, channels, height, width = self.store.shape
+        return channels, height, width
+
+    @property
+    def pixels(self) -> Tensor:
+        """All images, ``(N, C, H, W)`` uint8: the store itself, or a copy where it holds others too.
+
+        What may be large is better taken by :meth:`batch` or :meth:`chunks`.
+        """
+        return self.store if self._whole else self.store[self.index]
+
+    def batch(self, chosen: Tensor) -> Tensor:
+        """The images at ``chosen`` positions ``(M,)``: ``(M, C, H, W)`` uint8, on the store's device."""
+        return self.store[chosen if self._whole else self.index[chosen]]
+
+    def chunks(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images and labels in order, ``size`` at a time."""
+        for start in range(0, len(self), size):
+            part = slice(start, start + size)
+            pixels = self.store[part] if self._whole else self.store[self.index[part]]
+            yield pixels, self.labels[part]
+
     def take(self, chosen: Tensor) -> Split:
-        """The images at ``chosen`` positions, ``(M,)`` int64."""
-        return Split(self.pixels[chosen], self.labels[chosen], self.index[chosen])
+        """The images at ``chosen`` positions, ``(M,)`` int64; their pixels are not copied."""
+        return Split(self.store, self.labels[chosen], self.index[chosen], self.names)
+
+    def to(self, device: torch.device) -> Split:
+        """The split on a device, with a store of its own there; itself where it lies there already."""
+        if self.store.device == device:
+            return self
+        whole = torch.arange(len(self), device=device)
+        names = [self.name(at) for at in range(len(self))] if self.names else ()
+        return Split(self.pixels.to(device), self.labels.to(device), whole, names)
+
+    def name(self, position: int) -> str:
+        """The file of the image at a position; its number where it comes from no file."""
+        number = int(self.index[position])
+        return self.names[number] if self.names else str(number)
+
+    @cached_property
+    def _whole(self) -> bool:
+        """Whether the split is its store, in order: then nothing needs to be gathered."""
+        count = len(self.store)
+        return len(self.index) == count and bool(
+            (self.index == torch.arange(count, device=self.index.device)).all()
+        )
 
 
 @dataclass(frozen=True)
 class Images:
-    """A dataset: its class names, and its splits by name ("train", "validation", "test")."""
+    """A dataset: its class names, and its splits by name ("train", "validation", "test").
+
+    Args:
+        classes: their names, in the order of the labels.
+        splits: by name.
+        skipped: the files that could not be read and were left out, with the reasons.
+    """
 
     classes: tuple[str, ...]
     splits: Mapping[str, Split]
+    skipped: tuple[tuple[str, str], ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """``(C, H, W)`` of one image."""
-        _, channels, height, width = self.splits["train"].pixels.shape
-        return channels, height, width
+        return self.splits["train"].shape
 
     def split(self, name: str) -> Split:
         """The split called ``name``.
@@ -57,7 +115,7 @@ class Images:
         return self.splits[name]
 
 
-def make_split(pixels: Tensor, labels: Tensor, classes: int, origin: str) -> Split:
+def make_split(pixels: Tensor, labels: Tensor, classes: int, origin: str, names: Sequence[str] = ()) -> Split:
     """A split of images and labels that fit together.
 
     Args:
@@ -65,6 +123,7 @@ def make_split(pixels: Tensor, labels: Tensor, classes: int, origin: str) -> Spl
         labels: ``(N,)``, whole numbers.
         classes: how many classes there are.
         origin: what the images are called in messages.
+        names: a file for each image, if they come from files.
 
     Raises:
         DataError: the numbers differ, there are none, or a label is no class.
@@ -78,4 +137,4 @@ def make_split(pixels: Tensor, labels: Tensor, classes: int, origin: str) -> Spl
     wrong = labels[(labels < 0) | (labels >= classes)]
     if len(wrong):
         raise DataError(f"{origin}: label {int(wrong[0])} is out of range; there are {classes} classes.")
-    return Split(pixels, labels.to(torch.int64), torch.arange(len(labels)))
+    return Split(pixels, labels.to(torch.int64), torch.arange(len(labels)), names)

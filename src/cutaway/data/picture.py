@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import struct
-import warnings
-import zlib
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from cutaway.errors import DataError, NotFoundError
+from cutaway.pictures import MOST_PIXELS, BadPictureError, Form, decode
 
-MOST_PIXELS = 100_000_000
-"""Larger pictures are refused before they are decoded: ten thousand squared is no snapshot."""
-
-# What Pillow's decoders were seen to raise for files with changed bytes, and the kin of these.
-_UNREADABLE = (
-    *(OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError),
-    *(struct.error, zlib.error, Image.DecompressionBombError),
-)
+__all__ = ["MOST_PIXELS", "read_picture"]
 
 
 def read_picture(path: Path, channels: int) -> Tensor:
@@ -31,7 +20,7 @@ def read_picture(path: Path, channels: int) -> Tensor:
 
     Args:
         path: any format that Pillow reads; of an animation, the first frame.
-        channels: 1 for grey, 3 for colour.
+        channels: 1 for grey, 3 for colour, 0 for as it is.
 
     Returns:
         ``(C, H, W)``, uint8.
@@ -43,24 +32,6 @@ def read_picture(path: Path, channels: int) -> Tensor:
     if not path.is_file():
         raise NotFoundError(f"There is no file {path}.")
     try:
-        # Pillow warns of damaged remarks, which are not used, and of pictures that are within our limit.
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
-            if picture.width * picture.height > MOST_PIXELS:
-                raise DataError(
-                    f"{path} has {picture.width}×{picture.height} pixels, more than {MOST_PIXELS:,}. "
-                    "Shrink it."
-                )
-            upright = ImageOps.exif_transpose(picture)
-            # 16 bits do not fit Pillow's own conversion to 8: it would clip instead of scale.
-            if upright.mode.startswith("I"):
-                values = np.asarray(upright, np.float64)
-                upright = Image.fromarray((values / 65535 * 255).clip(0, 255).round().astype(np.uint8))
-            if upright.has_transparency_data:
-                paper = Image.new("RGBA", upright.size, "white")
-                upright = Image.alpha_composite(paper, upright.convert("RGBA"))
-            pixels = np.array(upright.convert("L" if channels == 1 else "RGB"))
-    except _UNREADABLE as error:
-        reason = "it is no image" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise DataError(f"{path} can't be read as an image: {reason}.") from None
-    tensor = torch.from_numpy(pixels)
-    return tensor[None] if channels == 1 else tensor.permute(2, 0, 1).contiguous()
+        return torch.from_numpy(decode(path, Form(channels)))
+    except BadPictureError as error:
+        raise DataError(f"{path} can't be read as an image: {error}.") from None

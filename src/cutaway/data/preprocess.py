@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,12 +29,13 @@ class Preprocess:
     @classmethod
     def fit(cls, kind: PreprocessKind, train: Split) -> Preprocess:
         """The preprocessing of one kind, with the training split's own statistics."""
-        channels = train.pixels.shape[1]
-        if kind is PreprocessKind.STANDARDISE:
-            mean, deviation = pixel_statistics(train.pixels)
-            return cls(mean, tuple(d or 1.0 for d in deviation))
-        scale = 255.0 if kind is PreprocessKind.UNIT else 1.0
-        return cls((0.0,) * channels, (scale,) * channels)
+        channels = train.shape[0]
+        if kind in {PreprocessKind.STANDARDISE, PreprocessKind.MEAN}:
+            mean, deviation = pixel_statistics(train)
+            scale = deviation if kind is PreprocessKind.STANDARDISE else (1.0,) * channels
+            return cls(mean, tuple(value or 1.0 for value in scale))
+        shift, factor = _FIXED[kind]
+        return cls((shift,) * channels, (factor,) * channels)
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """The input for ``pixels``: ``(N, C, H, W)`` uint8 in, float32 channels-last out."""
@@ -56,16 +59,40 @@ class Preprocess:
         return cls(tuple(values["shift"]), tuple(values["scale"]))
 
 
-def pixel_statistics(pixels: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, ``(N, C, H, W)`` uint8, exact.
+_FIXED = {
+    PreprocessKind.UNIT: (0.0, 255.0),
+    PreprocessKind.NONE: (0.0, 1.0),
+    # LeCun et al., "Gradient-based learning applied to document recognition", 1998: the background is
+    # -0.1 and the foreground 1.175, so that the inputs have about zero mean and unit variance.
+    PreprocessKind.LENET5: (20.0, 200.0),
+}
+"""Shift and scale of the kinds that ask nothing of the data."""
 
-    Counting the 256 values of each channel gives both without a float copy of the data.
+
+def pixel_statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel of a split, in pixel values, exact.
+
+    Counting the 256 values of each channel gives both without a float copy of the data, and a chunk
+    at a time without a copy of it at all.
     """
+    channels = split.shape[0]
+
+    def count(pixels: Tensor) -> Tensor:
+        flat = [pixels[:, channel].flatten() for channel in range(channels)]
+        return torch.stack([torch.bincount(values, minlength=256) for values in flat])
+
+    # Counting runs on one core; PyTorch lets go of Python's lock meanwhile, so chunks can be counted
+    # side by side.
+    size = max(1, _CHUNK // max(1, math.prod(split.shape)))
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        parts = list(pool.map(count, (pixels for pixels, _ in split.chunks(size))))
+    counts = torch.stack(parts).sum(0).double()
     values = torch.arange(256, dtype=torch.float64)
-    means, deviations = [], []
-    for channel in range(pixels.shape[1]):
-        counts = torch.bincount(pixels[:, channel].flatten(), minlength=256).double()
-        mean = (counts @ values) / counts.sum()
-        means.append(float(mean))
-        deviations.append(float(((counts @ (values - mean) ** 2) / counts.sum()).sqrt()))
-    return tuple(means), tuple(deviations)
+    total = counts.sum(1)
+    means = counts @ values / total
+    squares = (counts * (values - means[:, None]) ** 2).sum(1)
+    return tuple(means.tolist()), tuple((squares / total).sqrt().tolist())
+
+
+_CHUNK = 1 << 24
+"""Bytes of pixels counted at once."""

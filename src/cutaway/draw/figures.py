@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from cutaway.data import Images
 from cutaway.draw.mosaic import Mosaic, kernel_mosaic, map_mosaic
 from cutaway.draw.palette import SIGNED
+from cutaway.draw.sheet import Pyramid, draw_examples, draw_pyramid
 from cutaway.look import Answers, FeatureMaps, Kernels
 from cutaway.store import EpochRow, Run
 
@@ -22,19 +23,19 @@ INK, FAINT = "#333333", "#8a8a8a"
 
 @singledispatch
 def plot(result: Any) -> Figure:
-    """Draw a result of ``cutaway.look``, a run's curves, or a sheet of a dataset's images.
+    """Draw a result of ``cutaway.look``, a run's curves, a sheet of a dataset's images, or a pyramid.
 
     The figure belongs to nobody's window: save it with ``figure.savefig(path)``, or return it
     from a notebook's cell.
 
     Args:
-        result: ``FeatureMaps``, ``Kernels``, ``Answers``, a ``Run`` or ``Images``.
+        result: ``FeatureMaps``, ``Kernels``, ``Answers``, a ``Run``, ``Images`` or a ``Pyramid``.
 
     Raises:
         TypeError: there is no picture of such a value.
     """
     raise TypeError(
-        f"plot() draws FeatureMaps, Kernels, Answers, Run and Images, not {type(result).__name__}."
+        f"plot() draws FeatureMaps, Kernels, Answers, Run, Images and Pyramid, not {type(result).__name__}."
     )
 
 
@@ -93,29 +94,14 @@ def _(result: Answers) -> Figure:
 
 @plot.register
 def _(result: Images) -> Figure:
-    """A sheet of examples: a row for each class of each split, the split's first images of it."""
-    shown = [
-        (name, split, label) for name, split in result.splits.items() for label in range(len(result.classes))
-    ]
-    shown = shown[:_MOST_ROWS]
-    figure = Figure(figsize=(0.62 * _EXAMPLES + 1.6, 0.62 * len(shown)), layout="constrained")
-    grid = figure.subplots(len(shown), _EXAMPLES, squeeze=False)
-    for row, (name, split, label) in enumerate(shown):
-        members = (split.labels == label).nonzero().flatten()[:_EXAMPLES].tolist()
-        for column in range(_EXAMPLES):
-            axes = grid[row, column]
-            axes.set_axis_off()
-            if column < len(members):
-                axes.imshow(
-                    split.pixels[members[column]].permute(1, 2, 0).numpy(), cmap="gray", vmin=0, vmax=255
-                )
-        title = f"{name}: {result.classes[label]}"
-        grid[row, 0].text(-0.2, 0.5, title, size=7, ha="right", va="center", transform=grid[row, 0].transAxes)
-    return figure
+    """A sheet of examples: a block for each split, a row for each class."""
+    return draw_examples(result)
 
 
-_EXAMPLES = 12
-_MOST_ROWS = 90
+@plot.register
+def _(result: Pyramid) -> Figure:
+    """An image at ever smaller sizes, and each of them enlarged."""
+    return draw_pyramid(result)
 
 
 @plot.register

@@ -85,8 +85,12 @@ def answers(subject: Subject, split: Split) -> Answers:
         ConfigError: the images have another shape than the subject takes.
         DataError: the split has more classes than the subject.
     """
-    probabilities = subject.predict(split.pixels)
+    probabilities = torch.cat([subject.predict(pixels) for pixels, _ in split.chunks(_CHUNK)])
     classes = subject.classes or [str(number) for number in range(probabilities.shape[1])]
     if int(split.labels.max()) >= probabilities.shape[1]:
         raise DataError(f"The images have more classes than {subject.name} knows ({probabilities.shape[1]}).")
     return Answers(probabilities, split.labels.cpu(), tuple(classes), subject.name)
+
+
+_CHUNK = 1000
+"""Images taken from the split at once."""

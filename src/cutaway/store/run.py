@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from cutaway.config import Experiment, parse_experiment
 from cutaway.data import Images, load_images
+from cutaway.disk import is_locked
 from cutaway.errors import NotFoundError
 from cutaway.nets import parse_net, plan
 from cutaway.nets.builder import build
 from cutaway.nets.layout import channels_last
 from cutaway.nets.subject import Subject
 from cutaway.store.ledger import EpochRow, Ledger, RunRow
-from cutaway.store.lock import is_locked
 from cutaway.store.saved import Card, load_weights_file
 from cutaway.training import Checkpoint, load_weights
 
@@ -50,6 +51,14 @@ class Run:
     def experiment(self) -> Experiment:
         """The complete experiment."""
         return parse_experiment(self.row.experiment, f"the experiment of run {self.id}")
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """Image files that were left out of its data because they could not be read, with the reasons."""
+        path = self.folder / "skipped.json"
+        if not path.is_file():
+            return []
+        return [(entry["file"], entry["reason"]) for entry in json.loads(path.read_bytes())]
 
     def epochs(self) -> list[EpochRow]:
         """What was measured in each epoch."""

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from cutaway import __version__
 from cutaway.data import Framing, Preprocess
+from cutaway.disk import write_file
 from cutaway.errors import StoreError
-from cutaway.store.files import write_file
 from cutaway.training import Checkpoint, Position, Task
 
 _KEY = "cutaway"

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from cutaway.config import Experiment, load_experiment
+from cutaway.disk import locked, remove_leftovers
 from cutaway.errors import ConfigError, DivergedError, InterruptedRunError
-from cutaway.store.files import remove_leftovers
-from cutaway.store.lock import locked
 from cutaway.store.recorder import Recorder
 from cutaway.store.run import Run
 from cutaway.store.store import Store
@@ -62,7 +61,7 @@ def record(
     Raises:
         as :func:`train`.
     """
-    return _record(store.create(task.experiment), task, None, observers, announce)
+    return _record(store.create(task.experiment, task.images.skipped), task, None, observers, announce)
 
 
 def resume(run: Run, *, observers: Sequence[Observer] = (), announce: Announce | None = None) -> Run:

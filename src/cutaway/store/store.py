@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import secrets
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from cutaway import __version__
 from cutaway.config import Experiment, dump_experiment
+from cutaway.disk import locked, make_folder, write_file
 from cutaway.errors import CutawayError, NotFoundError, StoreError
-from cutaway.store.files import make_folder, write_file
 from cutaway.store.ledger import Ledger
-from cutaway.store.lock import locked
 from cutaway.store.run import Run
 
 _LETTERS = "abcdefghjkmnpqrstuvwxyz"  # no i, l, o: they are taken for digits
@@ -61,8 +62,12 @@ class Store:
             raise NotFoundError(f'"{name}" could be {", ".join(sorted(found)[:5])}. Type one letter more.')
         return self._run(found[0])
 
-    def create(self, experiment: Experiment) -> Run:
+    def create(self, experiment: Experiment, skipped: Sequence[tuple[str, str]] = ()) -> Run:
         """A new run of an experiment: its folder with the complete experiment, and its row in the ledger.
+
+        Args:
+            experiment: complete.
+            skipped: image files that were left out, with the reasons.
 
         Raises:
             StoreError: the store can't be written; then nothing is left behind.
@@ -73,6 +78,9 @@ class Store:
         make_folder(run.folder)
         try:
             write_file(run.folder / "experiment.toml", text.encode())
+            if skipped:
+                listed = [{"file": name, "reason": reason} for name, reason in skipped]
+                write_file(run.folder / "skipped.json", json.dumps(listed, indent=1).encode())
             self.ledger.add_run(run.id, experiment.name, versions, text)
         except CutawayError:
             shutil.rmtree(run.folder, ignore_errors=True)

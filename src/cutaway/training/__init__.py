@@ -13,6 +13,7 @@ from cutaway.training.events import (
     Stopped,
 )
 from cutaway.training.loop import train
+from cutaway.training.proposal import Proposal, propose
 from cutaway.training.score import Score, evaluate
 from cutaway.training.stop import Stop, stop_on_signals
 from cutaway.training.task import Task, prepare
@@ -26,6 +27,7 @@ __all__ = [
     "Finished",
     "Observer",
     "Position",
+    "Proposal",
     "Score",
     "Started",
     "StepDone",
@@ -35,6 +37,7 @@ __all__ = [
     "evaluate",
     "load_weights",
     "prepare",
+    "propose",
     "stop_on_signals",
     "train",
     "weights_only",

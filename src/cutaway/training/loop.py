@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cutaway.config import derive
-from cutaway.data import Split
+from cutaway.data import Varied
 from cutaway.nets.builder import Net
 from cutaway.nets.dropout import rows_of_batch
 from cutaway.nets.layout import channels_last
@@ -22,6 +22,7 @@ from cutaway.training.allocator import freed_memory
 from cutaway.training.checkpoint import Checkpoint, Position, collect, restore
 from cutaway.training.device import choose_device, threads
 from cutaway.training.divergence import find_cause, is_finite
+from cutaway.training.objective import objectives
 from cutaway.training.optimiser import learning_rate, make_optimiser
 from cutaway.training.room import Room, find_room
 from cutaway.training.score import Score, Tally, evaluate
@@ -89,10 +90,7 @@ class _Training:
         self.computing = faster_order(self.net)
         self.optimiser = make_optimiser(self.net, self.recipe)
         self.parameters = [p for g in self.optimiser.param_groups for p in g["params"]]
-        self.splits = {
-            name: Split(split.pixels.to(device), split.labels.to(device), split.index)
-            for name, split in task.images.splits.items()
-        }
+        self.splits = {name: split.to(device) for name, split in task.images.splits.items()}
         self.batches = batch_bounds(len(self.splits["train"]), self.recipe.batch)
         self.position = Position()
         self.tally = Tally(device)
@@ -138,26 +136,35 @@ class _Training:
                 return False
             begin, end = self.batches[number]
             chosen = order[begin:end]
-            if not self.step(train.pixels[chosen], train.labels[chosen], number):
+            if not self.step(self.vary(train.batch(chosen), train.labels[chosen], number), number):
                 return False
             self.tell(events.StepDone(epoch + 1, number + 1, end - begin))
         self.position = replace(self.position, step=len(self.batches))
         return True
 
-    def step(self, pixels: Tensor, labels: Tensor, number: int) -> bool:
-        """One step on a batch: ``(N, C, H, W)`` uint8, ``(N,)`` int64; false when it diverged."""
+    def vary(self, pixels: Tensor, labels: Tensor, number: int) -> Varied:
+        """A batch as the augmentation gives it in this step: a whole one, however it is cut later."""
+        pixels = pixels.to(self.device)
+        if self.task.augment is None:
+            return Varied(pixels, labels)
         done = self.position.epoch * len(self.batches) + number
+        return self.task.augment(pixels, labels, derive(self.task.experiment.seed, "augment", done))
+
+    def step(self, batch: Varied, number: int) -> bool:
+        """One step on a batch; false when it diverged."""
+        done = self.position.epoch * len(self.batches) + number
+        labels = batch.labels
         torch.manual_seed(derive(self.task.experiment.seed, "step", done))
         self.lr = learning_rate(self.recipe, done, len(self.batches))
         for group in self.optimiser.param_groups:
             group["lr"] = self.lr
         self.optimiser.zero_grad()
-        results = [self.descend(pixels, labels, part) for part in self.parts(len(labels))]
+        results = [self.descend(batch, part) for part in self.parts(len(labels))]
         objective = torch.stack([result[0] for result in results]).sum()
         if self.device.type == "cpu" or number % CUDA_CHECK_STEPS == 0:
             gradients = [p.grad for p in self.parameters if p.grad is not None]
             if not is_finite(objective, gradients):
-                self.diverge(pixels, labels, number)
+                self.diverge(batch, number)
                 return False
         self.optimiser.step()
         for (_, plain, logits), part in zip(results, self.parts(len(labels)), strict=True):
@@ -171,17 +178,17 @@ class _Training:
         count = 1 if whole else -(-images // self.room.microbatch)
         return [slice(at * images // count, (at + 1) * images // count) for at in range(count)]
 
-    def descend(self, pixels: Tensor, labels: Tensor, part: slice) -> tuple[Tensor, Tensor, Tensor]:
+    def descend(self, batch: Varied, part: slice) -> tuple[Tensor, Tensor, Tensor]:
         """Add a micro-batch's share of the batch's gradient to the weights' gradients.
 
         Returns:
             its share of the smoothed mean objective, and the plain objectives ``(n,)`` and logits
             ``(n, K)`` of its images.
         """
-        images = len(labels)
+        images = len(batch.labels)
         with rows_of_batch(part, images):
-            logits = run(self.computing, self.task.preprocess(pixels[part])).float()
-        plain, objective = objectives(logits, labels[part], self.recipe.label_smoothing)
+            logits = run(self.computing, self.task.preprocess(batch.pixels[part])).float()
+        plain, objective = objectives(logits, batch, part, self.recipe.label_smoothing)
         share = objective * (len(plain) / images) if len(plain) < images else objective
         share.backward()
         return share.detach(), plain.detach(), logits.detach()
@@ -205,8 +212,10 @@ class _Training:
                 scores[name] = found
         if any(not _finite(score) for score in scores.values()):
             train = self.splits["train"]
-            few = min(CHECKED, self.recipe.batch)  # no more than fit in a step
-            self.diverge(train.pixels[:few], train.labels[:few], len(self.batches) - 1)
+            few = min(CHECKED, self.recipe.batch, len(train))  # no more than fit in a step
+            first = torch.arange(few, device=self.device)
+            seen = Varied(train.batch(first).to(self.device), train.labels[:few])
+            self.diverge(seen, len(self.batches) - 1)
             return False
         best = self.take_best(epoch, scores)
         seconds = time.perf_counter() - start
@@ -236,17 +245,17 @@ class _Training:
         self.tell(events.CheckpointDue(self.checkpoint(), best=False))
         self.tell(events.Stopped(self.position.epoch + 1, step))
 
-    def diverge(self, pixels: Tensor, labels: Tensor, number: int) -> None:
+    def diverge(self, batch: Varied, number: int) -> None:
         """Find the cause, with the same dropout as in the step, and tell it."""
         done = self.position.epoch * len(self.batches) + number
         cause = "the gradient"
-        for part in self.parts(len(labels)):
+        for part in self.parts(len(batch.labels)):
             torch.manual_seed(derive(self.task.experiment.seed, "step", done))
-            with rows_of_batch(part, len(labels)):
+            with rows_of_batch(part, len(batch.labels)):
                 cause = find_cause(
                     self.net,
-                    self.task.preprocess(pixels[part]),
-                    partial(self.smoothed, labels[part]),
+                    self.task.preprocess(batch.pixels[part]),
+                    partial(self.objective, batch, part),
                 )
             if cause != "the gradient":
                 break
@@ -255,9 +264,9 @@ class _Training:
         )
         self.tell(events.Diverged(self.position.epoch + 1, number + 1, reason))
 
-    def smoothed(self, labels: Tensor, logits: Tensor) -> Tensor:
+    def objective(self, batch: Varied, part: slice, logits: Tensor) -> Tensor:
         """The mean objective that training descends."""
-        return objectives(logits, labels, self.recipe.label_smoothing)[1]
+        return objectives(logits, batch, part, self.recipe.label_smoothing)[1]
 
     def checkpoint(self) -> Checkpoint:
         return Checkpoint(collect(self.net, self.optimiser, self.tally.sums), self.position)
@@ -284,19 +293,6 @@ def batch_bounds(images: int, batch: int) -> list[tuple[int, int]]:
     if len(starts) > 1 and images - starts[-1] == 1:
         starts.pop()
     return list(zip(starts, [*starts[1:], images], strict=True))
-
-
-def objectives(logits: Tensor, labels: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of each image, ``(N,)``, and the smoothed mean that training descends.
-
-    With smoothing ε over K classes: mean over images of (1 − ε) · (−log p_label) + ε · mean over
-    classes of (−log p). Szegedy et al., "Rethinking the Inception Architecture", 2016.
-    """
-    log_p = torch.log_softmax(logits, 1)
-    plain = -log_p.gather(1, labels[:, None])[:, 0]
-    if not smoothing:
-        return plain, plain.mean()
-    return plain, (1 - smoothing) * plain.mean() - smoothing * log_p.mean()
 
 
 def _finite(score: Score) -> bool:

@@ -89,7 +89,7 @@ def evaluate(
     """
     tally = Tally(split.labels.device)
     with torch.inference_mode():
-        for pixels, labels in zip(split.pixels.split(chunk), split.labels.split(chunk), strict=True):
+        for pixels, labels in split.chunks(chunk):
             if stop():
                 return None
             logits = forward(preprocess(pixels)).float()

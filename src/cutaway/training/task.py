@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cutaway.config import Experiment, derive
-from cutaway.data import Framing, Images, Preprocess, load_images
+from cutaway.data import Augment, Framing, Images, Preprocess, load_images
 from cutaway.errors import ConfigError
 from cutaway.nets import Plan, describe, find_net, plan_net
 from cutaway.nets.builder import Net, build
@@ -25,6 +25,7 @@ class Task:
         plan: the net on these images.
         room: the memory that a step may take and how the batch is cut; found when training begins
             unless given.
+        augment: how training images are varied; None for not at all.
     """
 
     experiment: Experiment
@@ -33,14 +34,19 @@ class Task:
     framing: Framing
     plan: Plan
     room: Room | None = None
+    augment: Augment | None = None
 
     def build(self) -> Net:
         """The net with its first, random weights."""
         return build(self.plan, derive(self.experiment.seed, "weights"))
 
 
-def prepare(experiment: Experiment) -> Task:
+def prepare(experiment: Experiment, images: Images | None = None) -> Task:
     """Load the data, plan the net on it, and check that they fit.
+
+    Args:
+        experiment: what is to be trained.
+        images: its data, where they are loaded already.
 
     Raises:
         ConfigError: the net can't work on such images, or has another number of outputs than
@@ -49,7 +55,7 @@ def prepare(experiment: Experiment) -> Task:
         DataError: a file is damaged or does not fit the others.
     """
     find_net(experiment.net)  # a mistake in it is told before the data is read
-    images = load_images(experiment.data)
+    images = images or load_images(experiment.data)
     planned = plan_net(experiment.net, images.shape, len(images.classes))
     _check_outputs(planned, len(images.classes))
     train = images.splits["train"]
@@ -62,9 +68,10 @@ def prepare(experiment: Experiment) -> Task:
         experiment.model_copy(update={"net": planned.spec.text(), "train": recipe}),
         images,
         Preprocess.fit(experiment.data.preprocess, train),
-        Framing.fit(train),
+        Framing.of(train, experiment.data),
         planned,
         room,
+        None if experiment.data.augment.idle else Augment.fit(experiment.data.augment, train),
     )
 
 

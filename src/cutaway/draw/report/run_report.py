@@ -139,7 +139,7 @@ def _mistakes(said: Answers, images: Images) -> list[dict[str, str]]:
     shown: list[dict[str, str]] = []
     room = _MISTAKES_BUDGET
     for mistake in said.mistakes()[:_MOST_MISTAKES]:
-        uri = picture_uri(test.pixels[mistake.position])
+        uri = picture_uri(test.batch(torch.tensor([mistake.position]))[0])
         room -= len(uri)
         if room < 0:
             break
@@ -193,7 +193,7 @@ def _one_of_each(said: Answers) -> list[int]:
 def _maps(subject: Subject, images: Images, chosen: list[int]) -> tuple[list[dict[str, Any]], int]:
     """All feature maps of the chosen test images while there is room, and how many had none."""
     test = images.split("test")
-    found = feature_maps(subject, test.pixels[chosen])
+    found = feature_maps(subject, test.batch(torch.as_tensor(chosen)))
     limits = {layer: float(values.abs().max()) for layer, values in found.layers.items()}
     blanks = {layer: found.blank(layer) for layer in found.layers}
     sections: list[dict[str, Any]] = []
@@ -202,7 +202,7 @@ def _maps(subject: Subject, images: Images, chosen: list[int]) -> tuple[list[dic
         pictures = [
             _map_picture(found, layer, place, limits[layer], blanks[layer][place]) for layer in limits
         ]
-        uri = picture_uri(test.pixels[position])
+        uri = picture_uri(test.batch(torch.tensor([position]))[0])
         room -= len(uri) + sum(len(picture.svg) for picture in pictures)
         if room < 0:
             return sections, len(chosen) - place

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from cutaway.disk import make_folder, remove_leftovers, write_file
 from cutaway.errors import StoreError
-from cutaway.store.files import make_folder, remove_leftovers, write_file
 
 
 def failing(number: int) -> object:

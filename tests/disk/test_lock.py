@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from cutaway.disk import is_locked, locked
 from cutaway.errors import StoreError
-from cutaway.store.lock import is_locked, locked
 
 HOLD = """
 import sys
 from pathlib import Path
-from cutaway.store.lock import locked
+from cutaway.disk import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cutaway.disk.files import store_error
 from cutaway.errors import StoreError
-from cutaway.store.files import store_error
 
 
 @contextmanager
