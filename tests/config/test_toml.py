@@ -114,7 +114,7 @@ def _written(section: Section) -> dict[str, Any]:
 
 
 def _named(values: dict[str, Any]) -> dict[str, Any]:
-    return {n: _named(v) if isinstance(v, dict) else None for n, v in values.items()}
+    return {n: _named(v) if isinstance(v, dict) and v else None for n, v in values.items()}
 
 
 def test_every_default_is_written_out_and_explained() -> None:

@@ -88,13 +88,15 @@ def _fail(message: str, code: int) -> int:
 def _usage(error: CycloptsError, tokens: Sequence[str]) -> str:
     """A mistake on the command line in one line, and where to read more."""
     text = " ".join(str(error).split())
-    if isinstance(error, CoercionError) and tokens[0] == "train" and "dict" in text:
+    takes_fields = tokens[:1] == ["train"] or tokens[:2] == ["data", "show"]
+    if isinstance(error, CoercionError) and takes_fields and "dict" in text:
         # What is no option of its own was taken for a field, but fields have a dot in their names.
         from cutaway.config import DataConfig, TrainConfig
 
         option = text.partition("--")[2].partition(":")[0]
         known = [f"--data.{name}" for name in DataConfig.model_fields]
-        known += [f"--train.{name}" for name in TrainConfig.model_fields]
+        if tokens[0] == "train":
+            known += [f"--train.{name}" for name in TrainConfig.model_fields]
         same = [name for name in known if name.endswith(f".{option}")] or get_close_matches(
             option, known, 1, 0
         )

@@ -77,6 +77,12 @@ def say_json(value: Any) -> None:
     sys.stdout.flush()
 
 
+def say_line(text: str) -> None:
+    """A line for another program, as it is and at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]], total: bool = False) -> None:
     """A table; columns whose cells are numbers are set to the right.
 

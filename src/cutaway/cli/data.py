@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from cutaway.cli.console import Json, Output, note, say, say_json, say_table
+from cutaway.cli.picture import picture_kind, write_figure
 from cutaway.errors import ConfigError
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from cutaway.config import DataConfig
     from cutaway.data import Images, Split
     from cutaway.data.duplicates import Duplicate
@@ -103,7 +102,8 @@ def show(
 
     if pyramid is not None and not output:
         raise ConfigError("--pyramid needs a file to be drawn beside: give one, such as -o sheet.png.")
-    kind = _kind(output) if output else ""
+    if output:
+        picture_kind(output)  # a wrong one is told before the data is read
     given: dict[str, Any] = {"path": _quoted(path), "characters": _quoted(characters)}
     given |= {"size": size, "fit": fit, "channels": channels, "per_class": per_class}
     given |= {"validation": validation, "skip_bad": skip_bad or None}
@@ -114,7 +114,7 @@ def show(
         raise ConfigError(f"--pyramid should be a training image from 0 to {count - 1}, not {pyramid}.")
     found = find_duplicates(images) if duplicates else None
     facts["duplicates"] = None if found is None else _duplicate_facts(images, found)
-    facts |= _draw(images, output, kind, pyramid)
+    facts |= _draw(images, output, pyramid)
     if json:
         say_json(facts)
         return
@@ -264,14 +264,7 @@ def _note_some(heading: str, lines: Sequence[str]) -> None:
         note(f"  … and {len(lines) - _MOST_LINES:,} more")
 
 
-def _kind(output: Path) -> str:
-    kind = output.suffix.lower().removeprefix(".")
-    if kind not in {"png", "svg", "pdf"}:
-        raise ConfigError(f"{output} should end in .png, .svg or .pdf.")
-    return kind
-
-
-def _draw(images: Images, output: Path | None, kind: str, number: int | None) -> dict[str, str | None]:
+def _draw(images: Images, output: Path | None, number: int | None) -> dict[str, str | None]:
     """Write the sheet, and beside it the pyramid; where they are."""
     written: dict[str, str | None] = {"sheet": None, "pyramid": None}
     if not output:
@@ -280,7 +273,7 @@ def _draw(images: Images, output: Path | None, kind: str, number: int | None) ->
     from cutaway.draw import plot
     from cutaway.draw.sheet import Pyramid
 
-    _write(plot(images), output, kind)
+    write_figure(plot(images), output, dpi=None)
     written["sheet"] = str(output)
     if number is not None:
         import torch
@@ -289,17 +282,6 @@ def _draw(images: Images, output: Path | None, kind: str, number: int | None) ->
         pixels = train.batch(torch.tensor([number]))[0]
         title = f"training image {number}: {images.classes[int(train.labels[number])]}"
         beside = output.with_stem(f"{output.stem}-pyramid")
-        _write(plot(Pyramid(gaussian_pyramid(pixels), title)), beside, kind)
+        write_figure(plot(Pyramid(gaussian_pyramid(pixels), title)), beside, dpi=None)
         written["pyramid"] = str(beside)
     return written
-
-
-def _write(figure: Figure, output: Path, kind: str) -> None:
-    import io
-
-    from cutaway.disk import make_folder, write_file
-
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind)
-    make_folder(output.absolute().parent)
-    write_file(output.absolute(), buffer.getvalue())

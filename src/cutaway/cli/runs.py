@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
-from cutaway.cli.console import Json, RunName, StoreOption, say, say_json, say_table
+from cutaway.cli.console import Json, Output, RunName, StoreOption, say, say_json, say_table
+from cutaway.cli.layers import show_layers
+from cutaway.errors import ConfigError
 
 if TYPE_CHECKING:
     from cutaway.store import Run
@@ -63,9 +65,30 @@ def list_runs(*, store: StoreOption = StoreOption(), json: Json = False) -> None
 
 
 @app.command
-def show(run: RunName, /, *, store: StoreOption = StoreOption(), json: Json = False) -> None:
-    """One run: how it stands, its epochs, its experiment."""
+def show(
+    run: RunName,
+    /,
+    *,
+    layers: Annotated[bool, Parameter(negative="")] = False,
+    output: Output = None,
+    store: StoreOption = StoreOption(),
+    json: Json = False,
+) -> None:
+    """One run: how it stands, its epochs, its experiment; or how each of its layers learnt.
+
+    Parameters
+    ----------
+    layers
+        which layer learnt most, which hardly, which units are dead
+    output
+        with --layers: where to draw it, .png, .svg or .pdf
+    """
     found = store.open().find(run)
+    if layers:
+        show_layers(found, output, json)
+        return
+    if output:
+        raise ConfigError("-o draws how the layers learnt: add --layers.")
     facts = summary(found)
     epochs = found.epochs()
     if json:

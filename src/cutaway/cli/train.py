@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from cutaway.cli.console import Json, RunName, StoreOption, note, say, say_json
+from cutaway.cli.console import Json, RunName, StoreOption, note, say, say_json, say_line
+from cutaway.errors import ConfigError
 
 Text = Annotated[str | None, Parameter(negative="")]
 Number = Annotated[int | None, Parameter(negative="")]
+Log = Annotated[Literal["csv"] | None, Parameter(negative="")]
+Events = Annotated[Literal["jsonl"] | None, Parameter(negative="")]
 
 
 def train(
@@ -21,6 +24,8 @@ def train(
     net: Text = None,
     memory: Text = None,
     skip_bad: Annotated[bool, Parameter(negative="")] = False,
+    log: Log = None,
+    events: Events = None,
     store: StoreOption = StoreOption(),
     json: Json = False,
     **fields: Annotated[dict[str, str], Parameter(show=False)],
@@ -41,6 +46,10 @@ def train(
         the most that training may take, such as 2GiB; a batch that does not fit goes through in parts
     skip_bad
         leave files out that can't be read, and record which
+    log
+        csv keeps a table of the epochs, log.csv, in the run's folder
+    events
+        jsonl prints every event as a line of JSON, in place of the result
     """
     from cutaway.cli.progress import TrainingProgress
     from cutaway.store import train as train_experiment
@@ -54,20 +63,70 @@ def train(
         data_fields = overrides.get("data")
         overrides["data"] = {**(data_fields if isinstance(data_fields, dict) else {}), "skip_bad": True}
     with TrainingProgress() as progress:
+        follow = _Following(progress, log, events)
         run = train_experiment(
-            experiment, overrides, store=store.open(), observers=[progress], announce=announce
+            experiment, overrides, store=store.open(), observers=follow.observers, announce=follow.announce
         )
-    _tell(run, json)
+    if not events:
+        _tell(run, json)
 
 
-def resume(run: RunName, /, *, store: StoreOption = StoreOption(), json: Json = False) -> None:
-    """Continue a run that was stopped or killed, to the weights that it would have had anyway."""
+def resume(
+    run: RunName,
+    /,
+    *,
+    extend: Annotated[int, Parameter(negative="")] = 0,
+    log: Log = None,
+    events: Events = None,
+    store: StoreOption = StoreOption(),
+    json: Json = False,
+) -> None:
+    """Continue a run that was stopped or killed, to the weights that it would have had anyway.
+
+    Parameters
+    ----------
+    extend
+        epochs to train beyond those of the experiment; a finished run can be extended too
+    log
+        csv keeps a table of the epochs, log.csv, in the run's folder
+    events
+        jsonl prints every event as a line of JSON, in place of the result
+    """
     from cutaway.cli.progress import TrainingProgress
     from cutaway.store import resume as resume_run
 
+    if extend < 0:
+        raise ConfigError(f"--extend should be 1 or more epochs, not {extend}.")
     with TrainingProgress() as progress:
-        found = resume_run(store.open().find(run), observers=[progress], announce=announce)
-    _tell(found, json)
+        follow = _Following(progress, log, events)
+        found = resume_run(
+            store.open().find(run),
+            extend=extend,
+            observers=follow.observers,
+            announce=follow.announce,
+            say=note,
+        )
+    if not events:
+        _tell(found, json)
+
+
+class _Following:
+    """Who listens to a training, besides the ledger."""
+
+    def __init__(self, progress: Any, log: str | None, events: str | None) -> None:
+        from cutaway.store.logs import LineLog, TableLog
+
+        self.run: Any = None
+        self.observers = [progress]
+        if log:
+            self.observers.append(TableLog(lambda: self.run))
+        if events:
+            self.observers.append(LineLog(say_line))
+
+    def announce(self, run: Any, task: Any) -> None:
+        """Tell which run begins, and remember it."""
+        self.run = run
+        announce(run, task)
 
 
 def announce(run: Any, task: Any) -> None:

@@ -2,7 +2,7 @@
 
 from cutaway.config.augment import AugmentConfig, Fill
 from cutaway.config.data import DataConfig, Fit, PreprocessKind
-from cutaway.config.experiment import Experiment
+from cutaway.config.experiment import Experiment, InitKind, differences
 from cutaway.config.seed import derive
 from cutaway.config.size import parse_bytes, show_bytes
 from cutaway.config.toml import catalogue, dump_choices, dump_experiment, load_experiment, parse_experiment
@@ -14,12 +14,14 @@ __all__ = [
     "Experiment",
     "Fill",
     "Fit",
+    "InitKind",
     "OptimiserKind",
     "PreprocessKind",
     "ScheduleKind",
     "TrainConfig",
     "catalogue",
     "derive",
+    "differences",
     "dump_choices",
     "dump_experiment",
     "load_experiment",

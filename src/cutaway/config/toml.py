@@ -158,4 +158,10 @@ def _item(name: str, value: Any) -> Any:
     # A net is read without its blank ends, so it may end in a line break; TOML would read "\r\n" as "\n".
     if name == "net" and "\n" in value and "\r" not in value:
         return tomlkit.string(value + "\n", multiline=True)
+    if isinstance(value, Mapping):
+        table = tomlkit.inline_table()
+        table.update({key: _item("", below) for key, below in value.items()})
+        return table
+    if isinstance(value, tuple):
+        return list(value)
     return str(value) if isinstance(value, str) else value

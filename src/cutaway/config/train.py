@@ -50,6 +50,32 @@ class TrainConfig(Section):
     step_epochs: int = setting(10, "step: epochs between two drops of the rate", "epochs", ge=1, le=100_000)
     step_factor: float = setting(0.1, "step: what each drop multiplies the rate by", gt=0, le=1)
     label_smoothing: float = setting(0.0, "share of the target that is spread over all classes", ge=0, lt=1)
+    freeze: tuple[str, ...] = setting((), "layers, by name or pattern, that keep their first weights")
+    freeze_after: dict[str, int] = setting(
+        {}, "layers, by name or pattern, that learn for so many epochs and then stay", "epochs"
+    )
+    train_only: tuple[str, ...] = setting((), "the only layers that learn, by name or pattern; none for all")
+    clip: float = setting(
+        0.0, "longest gradient: a longer one is shortened to this L2 norm; 0 for any length", ge=0, le=1e6
+    )
+    patience: int = setting(
+        0,
+        "stop after so many epochs without a better validation error; 0 for never",
+        "epochs",
+        ge=0,
+        le=100_000,
+    )
+    minutes: float = setting(0.0, "stop after so much time; 0 for never", "minutes", ge=0, le=1e6)
+    checkpoint_minutes: float = setting(
+        10.0, "keep a checkpoint within an epoch this often; 0 for at its end only", "minutes", ge=0, le=1e6
+    )
+    dynamics: int = setting(
+        20,
+        "steps of an epoch in which every layer's gradients and weights are measured; 0 for none",
+        "steps",
+        ge=0,
+        le=100_000,
+    )
     device: str = setting("auto", "auto, cpu, cuda or cuda:N", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     threads: int = setting(0, "CPU threads; 0 for as many as there are cores", "threads", ge=0, le=1024)
 
@@ -80,6 +106,18 @@ class TrainConfig(Section):
     def _memory_is_a_size(cls, value: str) -> str:
         if value != "auto":
             parse_bytes(value)
+        return value
+
+    @field_validator("freeze", "train_only", mode="before")
+    @classmethod
+    def _one_layer_or_more(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("freeze_after")
+    @classmethod
+    def _epochs_above_zero(cls, value: dict[str, int]) -> dict[str, int]:
+        if any(epochs < 1 for epochs in value.values()):
+            raise ValueError("should have epochs of 1 or more; freeze keeps a layer from the start")
         return value
 
     @field_validator("nesterov")

@@ -38,6 +38,7 @@ _GRID, _FREQUENCIES = 16, 8  # a thumbnail's side, and the lowest frequencies ke
 _NEIGHBOURS = 8  # a split with up to seven copies of one image still has a neighbour that is none
 _BYTES = 1 << 24  # pixels handled at once
 _SCORES = 1 << 25  # similarities held at once
+_WINDOWS = 1 << 24  # pixels of moved candidates held at once
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,9 @@ def _near(
         kept, candidates = torch.cat((kept, part[worth])), torch.cat((candidates, places[worth]))
         told(int((~worth).sum()))
     rows: list[Row] = []
-    size = max(1, _BYTES // (16 * count * max(1, math.prod(first.shape))))
+    # Three versions in nine places of images at their size of comparison, which are read at their own.
+    each = max(27 * first.shape[0] * _SIDE**2, math.prod(first.shape))
+    size = max(1, _WINDOWS // (count * each))
     for images, places in zip(kept.split(size), candidates.split(size), strict=True):
         pixels = first.batch(places.flatten()).unflatten(0, places.shape)
         distances = _distances(second.batch(images), pixels)
@@ -203,11 +206,11 @@ stay below 0.12 in 99.9 %, copies of MNIST's saved as JPEG or made brighter belo
 def _distances(pixels: Tensor, candidates: Tensor) -> Tensor:
     """1 − r of images ``(M, C, H, W)`` and the candidates ``(M, K, C, H, W)`` of each: ``(M, K)``."""
     one, other = _small(pixels)[:, None], _small(candidates.flatten(0, 1)).unflatten(0, candidates.shape[:2])
-    best = torch.full(candidates.shape[:2], -1.0)
     # A scaled copy is blurred and nothing else: blurring the sharper of the two makes them equal, and
-    # brings different images no nearer, as blurring both would.
-    for a, b in ((one, other), (_blur(one), other), (one, _blur(other))):
-        best = torch.maximum(best, _correlation(a, b))
+    # brings different images no nearer, as blurring both would. All at once: where others keep the
+    # cores busy, a hundred small steps wait a hundred times.
+    ones, others = torch.cat((one, _blur(one), one)), torch.cat((other, other, _blur(other)))
+    best: Tensor = _correlation(ones[:, 0], others).unflatten(0, (3, len(pixels))).amax(0)
     return 1 - best
 
 
@@ -215,25 +218,22 @@ def _correlation(one: Tensor, other: Tensor) -> Tensor:
     """The best correlation with a pixel's move, ``(M, K)``; −1 where one is plain.
 
     Args:
-        one: ``(M, 1 or K, C, h, w)``.
-        other: ``(M, 1 or K, C, h, w)``; it is moved.
+        one: ``(M, C, h, w)``.
+        other: ``(M, K, C, h, w)``; it is moved.
     """
     height, width = (side - 2 for side in one.shape[-2:])
     slopes = _slopes(height, width)
-    base = one[..., 1:-1, 1:-1].flatten(-2)
+    base = one[..., 1:-1, 1:-1].flatten(2)
     detail = base - (base @ slopes) @ slopes.T
-    power = detail.square().sum((-1, -2))
-    best = torch.full(other.shape[:2], -1.0)
-    least = _LEAST_DETAIL**2 * math.prod(detail.shape[-2:])
-    for top in range(3):
-        for left in range(3):
-            moved = other[..., top : top + height, left : left + width].flatten(-2)
-            # The detail has no mean and slope, so the other's vanish in the product by themselves.
-            product = torch.einsum("mocp,mkcp->mk", detail, moved)
-            rest = torch.einsum("mkcp,mkcp->mk", moved, moved) - (moved @ slopes).square().sum((-1, -2))
-            found = product / (power * rest).clamp(min=1).sqrt()
-            best = torch.where((power > least) & (rest > least), torch.maximum(best, found), best)
-    return best
+    power = detail.square().sum((1, 2))[:, None, None]
+    windows = other.unfold(3, height, 1).unfold(4, width, 1).movedim(2, 4)  # (M, K, 3, 3, C, h-2, w-2)
+    moved = windows.flatten(5).flatten(2, 3)
+    # The detail has no mean and slope, so the other's vanish in the product by themselves.
+    product = torch.einsum("mcp,mkscp->mks", detail, moved)
+    rest = torch.linalg.vector_norm(moved, dim=(3, 4)) ** 2 - (moved @ slopes).square().sum((3, 4))
+    least = _LEAST_DETAIL**2 * math.prod(detail.shape[1:])
+    found = product / (power * rest).clamp(min=1).sqrt()
+    return torch.where((power > least) & (rest > least), found, -1.0).amax(2)
 
 
 def _slopes(height: int, width: int) -> Tensor:

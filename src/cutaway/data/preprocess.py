@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -82,11 +83,16 @@ def pixel_statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]
         return torch.stack([torch.bincount(values, minlength=256) for values in flat])
 
     # Counting runs on one core; PyTorch lets go of Python's lock meanwhile, so chunks can be counted
-    # side by side.
+    # side by side. A few at a time: a pool would take all chunks at once, and with them the data.
     size = max(1, _CHUNK // max(1, math.prod(split.shape)))
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        parts = list(pool.map(count, (pixels for pixels, _ in split.chunks(size))))
-    counts = torch.stack(parts).sum(0).double()
+    total_counts = torch.zeros(channels, 256, dtype=torch.int64)
+    threads = torch.get_num_threads()
+    chunks = (pixels for pixels, _ in split.chunks(size))
+    with ThreadPoolExecutor(threads) as pool:
+        while group := list(islice(chunks, threads)):
+            for counted in pool.map(count, group):
+                total_counts += counted
+    counts = total_counts.double()
     values = torch.arange(256, dtype=torch.float64)
     total = counts.sum(1)
     means = counts @ values / total
@@ -94,5 +100,5 @@ def pixel_statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]
     return tuple(means.tolist()), tuple((squares / total).sqrt().tolist())
 
 
-_CHUNK = 1 << 24
+_CHUNK = 1 << 22
 """Bytes of pixels counted at once."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from cutaway.errors import StoreError
+from cutaway.training.dynamics import MEASURES, NOTHING, LayerStep, LayerUnits, Measured
 from cutaway.training.score import Score
 
 WAIT_SECONDS = 30.0
@@ -48,6 +50,32 @@ _MIGRATIONS = (
         top5_error REAL NOT NULL,
         images INTEGER NOT NULL,
         PRIMARY KEY (run, epoch, split)
+    );
+    """,
+    """
+    CREATE TABLE layer_step (
+        run TEXT NOT NULL REFERENCES run (id) ON DELETE CASCADE,
+        epoch INTEGER NOT NULL,
+        step INTEGER NOT NULL,
+        layer TEXT NOT NULL,
+        weight_gradient REAL,
+        weight_gradient_norm REAL,
+        bias_gradient REAL,
+        bias_gradient_norm REAL,
+        weight_norm REAL,
+        "update" REAL,
+        distance REAL,
+        PRIMARY KEY (run, epoch, step, layer)
+    );
+    CREATE TABLE layer_units (
+        run TEXT NOT NULL REFERENCES run (id) ON DELETE CASCADE,
+        epoch INTEGER NOT NULL,
+        layer TEXT NOT NULL,
+        units INTEGER NOT NULL,
+        dead INTEGER NOT NULL,
+        rare INTEGER NOT NULL,
+        saturated INTEGER NOT NULL,
+        PRIMARY KEY (run, epoch, layer)
     );
     """,
 )
@@ -123,8 +151,16 @@ class Ledger:
         with self._writing() as database:
             database.execute("UPDATE run SET status = ?, reason = ? WHERE id = ?", (status, reason, run))
 
-    def add_epoch(self, run: str, row: EpochRow) -> None:
-        """Note an epoch and all its scores; one that is done again after a kill replaces itself."""
+    def set_experiment(self, run: str, experiment: str) -> None:
+        """Note another experiment, as TOML, of a run that is trained further."""
+        with self._writing() as database:
+            database.execute("UPDATE run SET experiment = ? WHERE id = ?", (experiment, run))
+
+    def add_epoch(self, run: str, row: EpochRow, measured: Measured = NOTHING) -> None:
+        """Note an epoch, its scores and what was measured of its layers.
+
+        One that is done again after a kill replaces itself.
+        """
         with self._writing() as database:
             database.execute(
                 "INSERT OR REPLACE INTO epoch VALUES (?, ?, ?, ?, ?, ?)",
@@ -136,6 +172,19 @@ class Ledger:
                     (run, row.epoch, split, s.objective, s.top1_error, s.top5_error, s.images)
                     for split, s in row.scores.items()
                 ],
+            )
+            # SQLite has no NaN: what was not measured is NULL.
+            database.executemany(
+                "INSERT OR REPLACE INTO layer_step VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (run, row.epoch, step, layer, *astuple(values))
+                    for step, layers in measured.steps.items()
+                    for layer, values in layers.items()
+                ],
+            )
+            database.executemany(
+                "INSERT OR REPLACE INTO layer_units VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [(run, row.epoch, layer, *astuple(units)) for layer, units in measured.units.items()],
             )
             database.execute(
                 "UPDATE run SET seconds = (SELECT sum(seconds) FROM epoch WHERE run = ?1) WHERE id = ?1",
@@ -166,6 +215,28 @@ class Ledger:
                 (run,),
             )
             return [EpochRow(e, lr, s, i, bool(b), scores.get(e, {})) for e, lr, s, i, b in found]
+
+    def measured(self, run: str) -> dict[int, Measured]:
+        """What was measured of a run's layers, by epoch."""
+        steps: dict[int, dict[int, dict[str, LayerStep]]] = {}
+        units: dict[int, dict[str, LayerUnits]] = {}
+        columns = ", ".join(f'"{name}"' for name in MEASURES)
+        with self._reading() as database:
+            for epoch, step, layer, *values in database.execute(
+                f"SELECT epoch, step, layer, {columns} FROM layer_step WHERE run = ? "  # noqa: S608
+                "ORDER BY epoch, step, rowid",
+                (run,),
+            ):
+                numbers = [math.nan if value is None else value for value in values]
+                steps.setdefault(epoch, {}).setdefault(step, {})[layer] = LayerStep(*numbers)
+            for epoch, layer, *counts in database.execute(
+                "SELECT epoch, layer, units, dead, rare, saturated FROM layer_units WHERE run = ? "
+                "ORDER BY epoch, rowid",
+                (run,),
+            ):
+                units.setdefault(epoch, {})[layer] = LayerUnits(*counts)
+        epochs = sorted(steps.keys() | units.keys())
+        return {epoch: Measured(steps.get(epoch, {}), units.get(epoch, {})) for epoch in epochs}
 
     def remove_run(self, run: str) -> None:
         """Forget a run and all that was measured in it."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from cutaway.store.ledger import EpochRow
 from cutaway.store.run import Run
-from cutaway.store.saved import Card, save_weights
+from cutaway.store.saved import Card, keep_previous, save_weights
 from cutaway.training import (
     CheckpointDue,
     Diverged,
     EpochDone,
     Event,
     Finished,
+    Plateau,
     Started,
     Stopped,
     Task,
@@ -33,7 +34,7 @@ class Recorder:
     def __init__(self, run: Run, task: Task) -> None:
         self.run = run
         self.task = task
-        self.end: Finished | Stopped | Diverged | None = None
+        self.end: Finished | Stopped | Plateau | Diverged | None = None
 
     def __call__(self, event: Event) -> None:
         """Write one event."""
@@ -46,7 +47,7 @@ class Recorder:
                 row = EpochRow(
                     event.epoch, event.lr, event.seconds, event.images_per_second, event.best, event.scores
                 )
-                ledger.add_epoch(run, row)
+                ledger.add_epoch(run, row, event.measured)
             case CheckpointDue():
                 self._save(event)
             case Finished():
@@ -54,7 +55,11 @@ class Recorder:
                 ledger.set_status(run, "finished")
             case Stopped():
                 self.end = event
-                ledger.set_status(run, "stopped", f"stopped in epoch {event.epoch}, step {event.step}")
+                place = f"stopped in epoch {event.epoch}, step {event.step}"
+                ledger.set_status(run, "stopped", f"{place}: {event.reason}" if event.reason else place)
+            case Plateau():
+                self.end = event
+                ledger.set_status(run, "plateau", event.reason)
             case Diverged():
                 self.end = event
                 place = f"epoch {event.epoch}, step {event.step}"
@@ -65,4 +70,6 @@ class Recorder:
         tensors = event.checkpoint.tensors
         if event.best:
             save_weights(self.run.folder / "best.safetensors", weights_only(tensors), card)
-        save_weights(self.run.folder / "last.safetensors", tensors, card)
+        last = self.run.folder / "last.safetensors"
+        keep_previous(last)
+        save_weights(last, tensors, card)

@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from cutaway.config import Experiment, parse_experiment
+from cutaway.config import Experiment, dump_experiment, parse_experiment
 from cutaway.data import Images, load_images
-from cutaway.disk import is_locked
+from cutaway.disk import is_locked, write_file
 from cutaway.errors import NotFoundError
 from cutaway.nets import parse_net, plan
 from cutaway.nets.builder import build
@@ -16,7 +16,7 @@ from cutaway.nets.layout import channels_last
 from cutaway.nets.subject import Subject
 from cutaway.store.ledger import EpochRow, Ledger, RunRow
 from cutaway.store.saved import Card, load_weights_file
-from cutaway.training import Checkpoint, load_weights
+from cutaway.training import Checkpoint, Measured, load_weights
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,10 @@ class Run:
         """What was measured in each epoch."""
         return self.ledger.epochs(self.id)
 
+    def measured(self) -> dict[int, Measured]:
+        """How its layers learnt, by epoch."""
+        return self.ledger.measured(self.id)
+
     def weights_path(self, which: str = "best") -> Path:
         """The file of the best or the last weights; the last where no epoch was finished.
 
@@ -77,6 +81,12 @@ class Run:
         raise NotFoundError(
             f"The run {self.id} has saved no weights yet. Continue it: cutaway resume {self.id}"
         )
+
+    def rewrite(self, experiment: Experiment) -> None:
+        """Note that the run now follows another experiment, such as one with more epochs."""
+        text = dump_experiment(experiment)
+        self.ledger.set_experiment(self.id, text)
+        write_file(self.folder / "experiment.toml", text.encode())
 
     def load(self, which: str = "last") -> tuple[Checkpoint, Card]:
         """The "best" or "last" checkpoint, and what it says of itself.

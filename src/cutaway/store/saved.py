@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
+import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,7 @@ from cutaway.disk import write_file
 from cutaway.errors import StoreError
 from cutaway.training import Checkpoint, Position, Task
 
-_KEY = "cutaway"
+_KEY, _SUM = "cutaway", "crc32"
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,34 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], card: Card) -> None:
         StoreError: the disk is full, or the folder can't be written.
     """
     text = card.to_json()
-    write_file(path, _pieces(tensors, {_KEY: text}))
+    write_file(path, _pieces(tensors, {_KEY: text, _SUM: _checksum(tensors)}))
     write_file(path.with_suffix(".json"), (text + "\n").encode())
+
+
+def keep_previous(path: Path) -> None:
+    """Let the checkpoint at a path have a second name, ``previous``, before another one takes its place.
+
+    The file itself is not copied: what replaces it is a new one, and both are there at any instant.
+    Where a second name can't be given, there is none.
+    """
+    previous = path.with_name(f"previous{path.suffix}")
+    spare = path.with_name(f".{previous.name}.{os.getpid()}.tmp")
+    with suppress(OSError):
+        spare.unlink(missing_ok=True)
+        os.link(path, spare)
+        spare.replace(previous)
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    """CRC-32 of all names and bytes: what a disk or a wire changes by mistake is found by it."""
+    found = 0
+    for name in sorted(tensors):
+        found = zlib.crc32(_bytes(tensors[name]), zlib.crc32(name.encode(), found))
+    return f"{found:08x}"
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    return memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]
 
 
 def _pieces(tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> Iterator[bytes | memoryview]:
@@ -113,7 +142,7 @@ def _pieces(tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> Iterator
     yield struct.pack("<Q", len(text))
     yield text
     for name in names:
-        yield memoryview(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]
+        yield _bytes(tensors[name])
 
 
 _KINDS = {
@@ -139,6 +168,8 @@ def load_weights_file(path: Path) -> tuple[Checkpoint, Card]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
         card = Card.from_json(metadata[_KEY])
+        if _SUM in metadata and metadata[_SUM] != _checksum(tensors):
+            raise ValueError("its checksum does not fit")  # noqa: TRY301  told as all other damage is
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, struct.error) as error:
         raise StoreError(f"{path} can't be read as a checkpoint ({error}).") from None
     return Checkpoint(tensors, card.position), card

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cutaway.config import Experiment, load_experiment
+from cutaway.config import Experiment, differences, load_experiment
 from cutaway.disk import locked, remove_leftovers
-from cutaway.errors import ConfigError, DivergedError, InterruptedRunError
+from cutaway.errors import ConfigError, DivergedError, InterruptedRunError, NotFoundError, StoreError
 from cutaway.store.recorder import Recorder
 from cutaway.store.run import Run
 from cutaway.store.store import Store
@@ -64,29 +64,89 @@ def record(
     return _record(store.create(task.experiment, task.images.skipped), task, None, observers, announce)
 
 
-def resume(run: Run, *, observers: Sequence[Observer] = (), announce: Announce | None = None) -> Run:
+def resume(
+    run: Run,
+    *,
+    extend: int = 0,
+    observers: Sequence[Observer] = (),
+    announce: Announce | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Run:
     """Continue a run from its last checkpoint, to the weights that it would have had anyway.
 
+    Args:
+        run: that was stopped, abandoned or killed; with ``extend``, a finished one too.
+        extend: epochs to train beyond those of the experiment. A schedule that ends with the training
+            then ends later, so the learning rate rises again where it had come down.
+        observers: as for :func:`train`.
+        announce: likewise.
+        say: told when a damaged checkpoint makes it begin at the one before.
+
     Raises:
-        ConfigError: the run is finished or has diverged: there is nothing to continue.
-        StoreError: another process trains it, or the checkpoint is damaged.
+        ConfigError: the run is finished or has diverged, or its experiment was edited since.
+        StoreError: another process trains it, or no checkpoint can be read.
         and what :func:`train` raises.
     """
-    if run.status == "finished":
-        raise ConfigError(f"The run {run.id} is finished. See: cutaway runs show {run.id}")
+    if run.status == "finished" and not extend:
+        raise ConfigError(
+            f"The run {run.id} is finished. Train it further with --extend EPOCHS, or see: "
+            f"cutaway runs show {run.id}"
+        )
     if run.status == "diverged":
         raise ConfigError(
             f"The run {run.id} has diverged and would again ({run.row.reason}). "
             "Train with a lower --train.lr."
         )
     experiment = run.experiment
+    _check_unedited(run, experiment)
+    if extend:
+        longer = experiment.train.model_copy(update={"epochs": experiment.train.epochs + extend})
+        experiment = experiment.model_copy(update={"train": longer})
+    asked = experiment
     if run.row.threads:
         # Sums over another number of threads differ in their last bits.
         recipe = experiment.train.model_copy(update={"threads": run.row.threads})
         experiment = experiment.model_copy(update={"train": recipe})
     task = prepare(experiment)
-    has_weights = (run.folder / "last.safetensors").is_file()
-    return _record(run, task, run.load("last")[0] if has_weights else None, observers, announce)
+    checkpoint = _last_checkpoint(run, say)
+    if extend:
+        run.rewrite(asked)
+    return _record(run, task, checkpoint, observers, announce)
+
+
+def _check_unedited(run: Run, experiment: Experiment) -> None:
+    """A run goes on with the experiment that it began with; an edited file is refused, not ignored."""
+    path = run.folder / "experiment.toml"
+    if not path.is_file():
+        return
+    edited = differences(experiment, load_experiment(path))
+    if edited:
+        shown = "; ".join(f"{name} was {before} and is {now}" for name, before, now in edited[:3])
+        more = f" and {len(edited) - 3} more" if len(edited) > 3 else ""
+        raise ConfigError(
+            f"{path} was edited since the run began: {shown}{more}.\n"
+            f"Put it back to resume, or train it as a run of its own: cutaway train {path}"
+        )
+
+
+def _last_checkpoint(run: Run, say: Callable[[str], None] | None) -> Checkpoint | None:
+    """The newest checkpoint that can be read; None where nothing was saved."""
+    if (
+        not (run.folder / "last.safetensors").is_file()
+        and not (run.folder / "previous.safetensors").is_file()
+    ):
+        return None
+    try:
+        return run.load("last")[0]
+    except (StoreError, NotFoundError) as damage:
+        try:
+            found = run.load("previous")[0]
+        except (StoreError, NotFoundError):
+            raise damage from None
+        if say:
+            place = f"epoch {found.position.epoch}, step {found.position.step}"
+            say(f"{damage} The one before it is used: {place}.")
+        return found
 
 
 def _record(
@@ -113,8 +173,9 @@ def _record(
             f"{recorder.end.reason}.{kept}"
         )
     if isinstance(recorder.end, Stopped):
+        why = f" ({recorder.end.reason})" if recorder.end.reason else ""
         raise InterruptedRunError(
-            f"Stopped in epoch {recorder.end.epoch}, after step {recorder.end.step}. "
+            f"Stopped in epoch {recorder.end.epoch}, after step {recorder.end.step}{why}. "
             f"Continue with: cutaway resume {run.id}"
         )
     return run

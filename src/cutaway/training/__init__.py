@@ -1,6 +1,7 @@
 """Training: the loop, what moves the weights, and what is told on the way."""
 
 from cutaway.training.checkpoint import Checkpoint, Position, load_weights, weights_only
+from cutaway.training.dynamics import LayerStep, LayerUnits, Measured
 from cutaway.training.events import (
     CheckpointDue,
     Diverged,
@@ -8,6 +9,7 @@ from cutaway.training.events import (
     Event,
     Finished,
     Observer,
+    Plateau,
     Started,
     StepDone,
     Stopped,
@@ -25,7 +27,11 @@ __all__ = [
     "EpochDone",
     "Event",
     "Finished",
+    "LayerStep",
+    "LayerUnits",
+    "Measured",
     "Observer",
+    "Plateau",
     "Position",
     "Proposal",
     "Score",

@@ -26,6 +26,7 @@ class Position:
         best_epoch: the best on the validation split so far; −1 before the first.
         best_error: its top-1 error, 0 to 1.
         best_objective: its objective, in nats.
+        patient_since: the epoch that patience counts from, if that is later than the best one.
     """
 
     epoch: int = 0
@@ -33,6 +34,7 @@ class Position:
     best_epoch: int = -1
     best_error: float = 1.0
     best_objective: float = 0.0
+    patient_since: int = 0
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Checkpoint:
     """Weights, optimiser, the sums of the epoch under way, and the place.
 
     Args:
-        tensors: by name: ``model.conv1.weight``, ``optimiser.0.momentum_buffer``, ``tally``.
+        tensors: by name: ``model.conv1.weight``, ``optimiser.0.momentum_buffer``, ``tally``, ``dynamics``.
         position: the place.
     """
 
@@ -48,17 +50,18 @@ class Checkpoint:
     position: Position
 
 
-def collect(net: nn.Module, optimiser: Optimizer, tally: Tensor) -> dict[str, Tensor]:
+def collect(net: nn.Module, optimiser: Optimizer, gathered: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a checkpoint, on the CPU; those that lie there are the training's own.
 
-    They change with its next step: whoever keeps them copies them.
+    They change with its next step: whoever keeps them copies them. ``gathered`` is what the epoch
+    under way has summed and measured, by name.
     """
     tensors = {_MODEL + name: value for name, value in net.state_dict().items()}
     for number, parameter in enumerate(_parameters(optimiser)):
         for key, value in optimiser.state.get(parameter, {}).items():
             if isinstance(value, Tensor):
                 tensors[f"{_OPTIMISER}{number}.{key}"] = value
-    tensors["tally"] = tally
+    tensors |= gathered
     return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
 

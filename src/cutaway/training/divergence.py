@@ -53,6 +53,20 @@ def find_cause(net: Net, inputs: Tensor, objective: Callable[[Tensor], Tensor]) 
     return _first_gradient(net, outputs)
 
 
+def largest_weight(net: nn.Module) -> str:
+    """The largest finite weight and whose it is, as a part of a sentence."""
+    sizes = {
+        name: float(parameter.detach().nan_to_num(0, 0, 0).abs().max())
+        for name, parameter in net.named_parameters()
+        if parameter.numel()
+    }
+    if not sizes:
+        return "there are no weights"
+    name = max(sizes, key=sizes.__getitem__)
+    layer, _, kind = name.rpartition(".")
+    return f"the largest {kind} {sizes[name]:.3g} in {layer}"
+
+
 def _first_gradient(net: nn.Module, outputs: dict[str, Tensor]) -> str:
     for name in reversed(outputs):
         gradient = outputs[name].grad

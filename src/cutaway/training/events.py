@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cutaway.training.checkpoint import Checkpoint
+from cutaway.training.dynamics import NOTHING, Measured
 from cutaway.training.score import Score
 
 
@@ -56,6 +57,7 @@ class EpochDone:
         seconds: for its steps and its evaluations.
         images_per_second: training images over all of these seconds.
         best: no earlier epoch was better on the validation split.
+        measured: how its layers learnt.
     """
 
     epoch: int
@@ -64,6 +66,7 @@ class EpochDone:
     seconds: float
     images_per_second: float
     best: bool
+    measured: Measured = NOTHING
 
 
 @dataclass(frozen=True)
@@ -86,15 +89,30 @@ class Finished:
 
 @dataclass(frozen=True)
 class Stopped:
-    """Somebody asked to stop; the checkpoint of this very step came before.
+    """Somebody asked to stop, or the time was up; the checkpoint of this very step came before.
 
     Args:
         epoch: the one it was in, from 1.
         step: steps of it that are done.
+        reason: why; empty where somebody asked.
     """
 
     epoch: int
     step: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """Validation has not become better for so long that training was abandoned; a checkpoint came before.
+
+    Args:
+        epoch: the last one that was trained, from 1.
+        reason: for how long.
+    """
+
+    epoch: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -112,5 +130,5 @@ class Diverged:
     reason: str
 
 
-Event = Started | StepDone | EpochDone | CheckpointDue | Finished | Stopped | Diverged
+Event = Started | StepDone | EpochDone | CheckpointDue | Finished | Stopped | Plateau | Diverged
 Observer = Callable[[Event], None]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cutaway.config import derive
 from cutaway.data import Varied
@@ -21,7 +21,9 @@ from cutaway.training import events
 from cutaway.training.allocator import freed_memory
 from cutaway.training.checkpoint import Checkpoint, Position, collect, restore
 from cutaway.training.device import choose_device, threads
-from cutaway.training.divergence import find_cause, is_finite
+from cutaway.training.divergence import find_cause, is_finite, largest_weight
+from cutaway.training.dynamics import Dynamics
+from cutaway.training.freezing import Freezing
 from cutaway.training.objective import objectives
 from cutaway.training.optimiser import learning_rate, make_optimiser
 from cutaway.training.room import Room, find_room
@@ -94,11 +96,18 @@ class _Training:
         self.batches = batch_bounds(len(self.splits["train"]), self.recipe.batch)
         self.position = Position()
         self.tally = Tally(device)
+        # Weights to compare with are a second copy; where memory is short, distances are left out.
+        begun = task.build() if room.roomy and self.recipe.dynamics else None
+        self.freezing = Freezing(self.recipe, task.plan)
+        self.dynamics = Dynamics(self.net, begun, len(self.batches), self.recipe.dynamics)
         self.lr = 0.0
+        self.begun = self.kept = time.monotonic()
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint."""
         self.tally.sums = restore(checkpoint.tensors, self.net, self.optimiser).to(self.device)
+        if "dynamics" in checkpoint.tensors:
+            self.dynamics.tensor = checkpoint.tensors["dynamics"]
         self.position = checkpoint.position
 
     def run(self) -> None:
@@ -115,9 +124,10 @@ class _Training:
         )
         if self.recipe.epochs == 0 and self.position.best_epoch < 0:
             self.score(0, time.perf_counter())
+        self.begun = self.kept = time.monotonic()
         while self.position.epoch < self.recipe.epochs:
             start = time.perf_counter()
-            if not self.steps() or not self.score(self.position.epoch + 1, start):
+            if not self.steps() or not self.score(self.position.epoch + 1, start) or self.is_plateau():
                 self.net.eval()
                 return
         self.net.eval()
@@ -126,14 +136,17 @@ class _Training:
     def steps(self) -> bool:
         """The steps of an epoch that are left; false when it did not get to its end."""
         epoch, first = self.position.epoch, self.position.step
-        generator = torch.Generator().manual_seed(derive(self.task.experiment.seed, "order", epoch))
+        seed = self.task.experiment.seed_of("order")
+        generator = torch.Generator().manual_seed(derive(seed, "order", epoch))
         train = self.splits["train"]
         order = torch.randperm(len(train), generator=generator).to(self.device)
         self.net.train()
+        self.freezing.apply(self.net, epoch)
         for number in range(first, len(self.batches)):
-            if self.stop():
+            if self.stop() or self.is_late():
                 self.pause(number)
                 return False
+            self.keep(number)
             begin, end = self.batches[number]
             chosen = order[begin:end]
             if not self.step(self.vary(train.batch(chosen), train.labels[chosen], number), number):
@@ -148,7 +161,8 @@ class _Training:
         if self.task.augment is None:
             return Varied(pixels, labels)
         done = self.position.epoch * len(self.batches) + number
-        return self.task.augment(pixels, labels, derive(self.task.experiment.seed, "augment", done))
+        seed = self.task.experiment.seed_of("augment")
+        return self.task.augment(pixels, labels, derive(seed, "augment", done))
 
     def step(self, batch: Varied, number: int) -> bool:
         """One step on a batch; false when it diverged."""
@@ -166,7 +180,11 @@ class _Training:
             if not is_finite(objective, gradients):
                 self.diverge(batch, number)
                 return False
+        if self.recipe.clip:
+            nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
+        self.dynamics.before(number)
         self.optimiser.step()
+        self.dynamics.after()
         for (_, plain, logits), part in zip(results, self.parts(len(labels)), strict=True):
             self.tally.add(plain, logits, labels[part])
         return True
@@ -218,12 +236,14 @@ class _Training:
             self.diverge(seen, len(self.batches) - 1)
             return False
         best = self.take_best(epoch, scores)
+        measured = self.dynamics.epoch(self.splits["train"], self.task.preprocess, self.room.chunk)
         seconds = time.perf_counter() - start
         images = learnt.images if learnt else 0
         self.position = replace(self.position, epoch=epoch, step=0)
         self.tally = Tally(self.device)
-        self.tell(events.EpochDone(epoch, scores, self.lr, seconds, images / seconds, best))
+        self.tell(events.EpochDone(epoch, scores, self.lr, seconds, images / seconds, best, measured))
         self.tell(events.CheckpointDue(self.checkpoint(), best))
+        self.kept = time.monotonic()
         return True
 
     def take_best(self, epoch: int, scores: dict[str, Score]) -> bool:
@@ -239,11 +259,40 @@ class _Training:
         self.position = replace(now, best_epoch=epoch, best_error=error, best_objective=objective)
         return True
 
+    def is_plateau(self) -> bool:
+        """Whether validation has not become better for as long as patience lasts; then it ends here."""
+        now, patience = self.position, self.recipe.patience
+        since = max(now.best_epoch, now.patient_since)
+        if not patience or "validation" not in self.splits or now.epoch - since < patience:
+            return False
+        if now.epoch == self.recipe.epochs:
+            return False
+        reason = f"no better validation error for {patience} epochs; the best was epoch {now.best_epoch}"
+        # Whoever continues it all the same gives it as many epochs again.
+        self.position = replace(now, patient_since=now.epoch)
+        self.tell(events.CheckpointDue(self.checkpoint(), best=False))
+        self.tell(events.Plateau(now.epoch, reason))
+        return True
+
+    def is_late(self) -> bool:
+        """Whether the time is up. The clock is one that nobody can set back."""
+        limit = self.recipe.minutes
+        return bool(limit) and time.monotonic() - self.begun >= 60 * limit
+
+    def keep(self, step: int) -> None:
+        """Offer a checkpoint within a long epoch."""
+        minutes = self.recipe.checkpoint_minutes
+        if minutes and time.monotonic() - self.kept >= 60 * minutes:
+            self.position = replace(self.position, step=step)
+            self.tell(events.CheckpointDue(self.checkpoint(), best=False))
+            self.kept = time.monotonic()
+
     def pause(self, step: int) -> None:
         """Offer a checkpoint of this very step."""
         self.position = replace(self.position, step=step)
         self.tell(events.CheckpointDue(self.checkpoint(), best=False))
-        self.tell(events.Stopped(self.position.epoch + 1, step))
+        reason = f"the time limit of {self.recipe.minutes:g} minutes" if self.is_late() else ""
+        self.tell(events.Stopped(self.position.epoch + 1, step, reason))
 
     def diverge(self, batch: Varied, number: int) -> None:
         """Find the cause, with the same dropout as in the step, and tell it."""
@@ -260,7 +309,8 @@ class _Training:
             if cause != "the gradient":
                 break
         reason = (
-            f"{cause} is not finite. The learning rate was {self.lr:.4g}: try --train.lr {self.lr / 10:.2g}"
+            f"{cause} is not finite. The learning rate was {self.lr:.4g}, {largest_weight(self.net)}. Try "
+            f"--train.lr {self.lr / 10:.2g}, --train.clip 1 or a longer --train.warmup"
         )
         self.tell(events.Diverged(self.position.epoch + 1, number + 1, reason))
 
@@ -269,7 +319,8 @@ class _Training:
         return objectives(logits, batch, part, self.recipe.label_smoothing)[1]
 
     def checkpoint(self) -> Checkpoint:
-        return Checkpoint(collect(self.net, self.optimiser, self.tally.sums), self.position)
+        gathered = {"tally": self.tally.sums, "dynamics": self.dynamics.tensor}
+        return Checkpoint(collect(self.net, self.optimiser, gathered), self.position)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return run(self.computing, inputs)

@@ -9,7 +9,9 @@ from cutaway.data import Augment, Framing, Images, Preprocess, load_images
 from cutaway.errors import ConfigError
 from cutaway.nets import Plan, describe, find_net, plan_net
 from cutaway.nets.builder import Net, build
+from cutaway.nets.initial import initialise
 from cutaway.training.device import choose_device
+from cutaway.training.freezing import Freezing
 from cutaway.training.room import Room, find_room
 
 
@@ -38,7 +40,10 @@ class Task:
 
     def build(self) -> Net:
         """The net with its first, random weights."""
-        return build(self.plan, derive(self.experiment.seed, "weights"))
+        seed = self.experiment.seed_of("weights")
+        net = build(self.plan, derive(seed, "weights"))
+        initialise(net, self.experiment.init, seed)
+        return net
 
 
 def prepare(experiment: Experiment, images: Images | None = None) -> Task:
@@ -60,6 +65,7 @@ def prepare(experiment: Experiment, images: Images | None = None) -> Task:
     _check_outputs(planned, len(images.classes))
     train = images.splits["train"]
     recipe = experiment.train
+    Freezing(recipe, planned)  # a mistake in it is told before training
     room = find_room(recipe, planned, choose_device(recipe.device))
     if room.microbatch < recipe.batch:
         # Written down, so that the run is continued with the same sums.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -75,24 +76,32 @@ class _Layout:
     def of(cls, found: Cached) -> _Layout:
         """The layout of what was found."""
         layout = cls()
-        names = [name.split("/") for name in found.names]
-        skip = _common_depth(names)
-        unusable = {name for name, _ in found.skipped}
-        tops = {parts[skip] for parts in names if len(parts) > skip + 1}
-        by_split = any(top.lower() in _SPLITS and _SPLITS[top.lower()] == "train" for top in tops)
+        folders = [name.rpartition("/")[0] for name in found.names]
+        # Folders are few and images many: what a folder means is found out once.
+        ways = {folder: [*folder.split("/"), ""] if folder else [""] for folder in set(folders)}
+        skip = _common_depth(list(ways.values()))
+        tops = {parts[skip] for parts in ways.values() if len(parts) > skip + 1}
+        by_split = any(_SPLITS.get(top.lower()) == "train" for top in tops)
         depth = skip + 1 if by_split else skip
-        for row, (name, parts) in enumerate(zip(found.names, names, strict=True)):
-            if name in unusable:
-                continue
-            split = _SPLITS.get(parts[skip].lower()) if by_split else "train"
-            if split is None or len(parts) < depth + 2:
-                layout.bad.append((_shown(name), "it lies in no class's folder"))
-                continue
-            layout.rows.setdefault(split, []).append(row)
-            layout._of_class.setdefault(split, []).append(_shown(parts[depth]))
+        meant: dict[str, tuple[str, str] | None] = {}
+        for folder, parts in ways.items():
+            into = _SPLITS.get(parts[skip].lower()) if by_split else "train"
+            is_class = len(parts) >= depth + 2
+            meant[folder] = (into, _shown(parts[depth])) if into and is_class else None
+        unusable = {name for name, _ in found.skipped}
+        # Names are in order, so a folder's images follow each other.
+        for folder, rows in groupby(range(len(folders)), folders.__getitem__):
+            usable = [row for row in rows if not unusable or found.names[row] not in unusable]
+            place = meant[folder]
+            if place is None:
+                layout.bad += [(_shown(found.names[row]), "it lies in no class's folder") for row in usable]
+            elif usable:
+                split, name = place
+                layout.rows.setdefault(split, []).extend(usable)
+                layout._of_class.setdefault(split, []).extend([name] * len(usable))
         layout.classes = sorted({name for split in layout._of_class.values() for name in split})
-        folders = _class_folders(found.folders, names[0][:skip], by_split)
-        layout._empty = sorted(folders - set(layout.classes))
+        named = _class_folders(found.folders, next(iter(ways.values()))[:skip], by_split)
+        layout._empty = sorted(named - set(layout.classes))
         layout.bad += [(name, "no image in this class's folder can be used") for name in layout._empty]
         return layout
 
@@ -173,7 +182,7 @@ def _mapped(found: Cached) -> Tensor:
 
 def _shown(name: str) -> str:
     r"""A file's name as text: bytes that are no UTF-8 are written as ``\xff``."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 SOURCES.add("folder")(
