@@ -17,7 +17,7 @@ from cutaway.store.saved import load_weights_file
 def test_a_run_keeps_its_best_and_its_last_weights(trained: Run) -> None:
     last, card = trained.load("last")
     best, _ = trained.load("best")
-    assert {name.split(".")[0] for name in last.tensors} == {"model", "optimiser", "tally"}
+    assert {name.split(".")[0] for name in last.tensors} == {"model", "optimiser", "tally", "dynamics"}
     assert {name.split(".")[0] for name in best.tensors} == {"model"}
     assert card.run == trained.id
     assert card.classes == tuple("0123456789")

@@ -42,8 +42,9 @@ class LayerStep:
         bias_gradient: mean of |∂E/∂b|; NaN for a layer without biases.
         bias_gradient_norm: L2 norm of ∂E/∂b; NaN likewise.
         weight_norm: ‖w‖ before the step.
-        update: ‖Δw‖ / ‖w‖.
-        distance: ‖w − w₀‖ / ‖w₀‖ after the step, w₀ being the weights that training began with.
+        update: ‖Δw‖ / ‖w‖; NaN where memory was short.
+        distance: ‖w − w₀‖ / ‖w₀‖ after the step, w₀ being the weights that training began with; NaN
+            likewise.
     """
 
     weight_gradient: float
@@ -97,7 +98,8 @@ class Dynamics:
 
     Args:
         net: is trained.
-        start: the same net with the weights that training began with; None to leave distances out.
+        start: the same net with the weights that training began with; None where memory is short: then
+            steps and distances, which need copies of the weights, are left out.
         steps: in an epoch.
         measured: how many of them are measured; 0 for none.
     """
@@ -143,14 +145,16 @@ class Dynamics:
         """Look at the gradients of a step, from 0, that is about to be taken."""
         if step not in self._due:
             return
-        self._before = [weight.detach().clone() for weight in self._weights]
-        found = torch.full((len(self._names), len(MEASURES)), math.nan, device=self._before[0].device)
+        weights = [weight.detach() for weight in self._weights]
+        found = torch.full((len(self._names), len(MEASURES)), math.nan, device=weights[0].device)
         found[:, 0], found[:, 1] = _sizes([_gradient(weight) for weight in self._weights])
         if self._biases:
             places = torch.tensor([at for at, _ in self._biases], device=found.device)
             sizes = _sizes([_gradient(bias) for _, bias in self._biases])
             found[places, 2], found[places, 3] = (size.float() for size in sizes)
-        found[:, 4] = torch.stack(torch._foreach_norm(self._before))
+        found[:, 4] = torch.stack(torch._foreach_norm(weights))
+        if self._start:
+            self._before = [weight.clone() for weight in weights]
         self._half = found
 
     @torch.no_grad()
@@ -159,9 +163,9 @@ class Dynamics:
         if self._half is None:
             return
         found, weights = self._half, [weight.detach() for weight in self._weights]
-        moved = torch._foreach_sub(weights, self._before)
-        found[:, 5] = torch.stack(torch._foreach_norm(moved)) / found[:, 4]
         if self._start:
+            moved = torch._foreach_sub(weights, self._before)
+            found[:, 5] = torch.stack(torch._foreach_norm(moved)) / found[:, 4]
             away = torch._foreach_sub(weights, self._start)
             begun = torch.stack(torch._foreach_norm(self._start))
             found[:, 6] = torch.stack(torch._foreach_norm(away)) / begun

@@ -66,6 +66,8 @@ def learning(epochs: Mapping[int, Measured]) -> list[LayerLearning]:
 
 
 def _settled(updates: Sequence[float], epochs: Sequence[int]) -> int:
+    if any(math.isnan(update) for update in updates):
+        return 0
     small = _SETTLED * max(updates)
     first = 0
     for update, epoch in zip(updates, epochs, strict=True):

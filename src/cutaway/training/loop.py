@@ -96,7 +96,7 @@ class _Training:
         self.batches = batch_bounds(len(self.splits["train"]), self.recipe.batch)
         self.position = Position()
         self.tally = Tally(device)
-        # Weights to compare with are a second copy; where memory is short, distances are left out.
+        # Weights to compare with are more copies: where memory is short, nothing is compared.
         begun = task.build() if room.roomy and self.recipe.dynamics else None
         self.freezing = Freezing(self.recipe, task.plan)
         self.dynamics = Dynamics(self.net, begun, len(self.batches), self.recipe.dynamics)
