@@ -58,7 +58,7 @@ def _curves(axes: Axes, epochs: Mapping[int, Measured], measure: str, title: str
         axes.text(0.5, 0.5, "none", ha="center", va="center", transform=axes.transAxes)
     axes.set_title(title, size=9)
     axes.set_xlabel("epoch", size=8)
-    axes.tick_params(labelsize=7)
+    axes.tick_params(labelsize=7, which="both")
 
 
 def _heat(figure: Figure, axes: Axes, epochs: Mapping[int, Measured]) -> None:
@@ -79,8 +79,8 @@ def _heat(figure: Figure, axes: Axes, epochs: Mapping[int, Measured]) -> None:
     )
     axes.set_yticks(range(len(values)), list(values), size=6 if len(values) > _FEW else 7)
     axes.set_xlabel("epoch", size=8)
-    axes.tick_params(labelsize=7)
-    figure.colorbar(picture, ax=axes).ax.tick_params(labelsize=7)
+    axes.tick_params(labelsize=7, which="both")
+    figure.colorbar(picture, ax=axes).ax.tick_params(labelsize=7, which="both")
 
 
 def _units(axes: Axes, epochs: Mapping[int, Measured]) -> None:
@@ -93,6 +93,6 @@ def _units(axes: Axes, epochs: Mapping[int, Measured]) -> None:
     axes.set_ylim(-2, 102)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch", size=8)
-    axes.tick_params(labelsize=7)
+    axes.tick_params(labelsize=7, which="both")
     if 0 < len(layers) <= _FEW:
         axes.legend(fontsize=7, frameon=False)
