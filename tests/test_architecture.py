@@ -15,7 +15,7 @@ import pytest
 import cutaway
 
 ROOMS = (
-    *("errors", "registry", "progress", "disk", "config", "pictures", "data", "nets", "training"),
+    *("errors", "registry", "progress", "machine", "disk", "config", "pictures", "data", "nets", "training"),
     *("store", "look", "study", "draw", "serve", "cli"),
 )
 """A module may import from its own room and from rooms to its left."""

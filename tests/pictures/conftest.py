@@ -30,5 +30,5 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
         return process
 
     monkeypatch.setattr("cutaway.pictures.crew.subprocess.Popen", note)
-    monkeypatch.setattr("cutaway.pictures.crew.cores", lambda: 2)
+    monkeypatch.setattr("cutaway.pictures.crew.available_cores", lambda: 2)
     return started

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from cutaway.errors import ConfigError
+from cutaway.machine import available_cores
 from cutaway.training.allocator import freed_memory
-from cutaway.training.device import available_threads, choose_device, threads
+from cutaway.training.device import choose_device, threads
 
 
 def test_auto_takes_what_is_there() -> None:
@@ -33,7 +34,7 @@ def test_threads_are_put_back_also_after_an_error() -> None:
         raise RuntimeError
     assert torch.get_num_threads() == before
     with threads(0) as count:
-        assert count == available_threads()
+        assert count == available_cores()
 
 
 def test_memory_is_kept_where_there_is_glibc() -> None:

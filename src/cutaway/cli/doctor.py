@@ -16,7 +16,8 @@ def doctor(*, store: StoreOption = StoreOption(), json: Json = False) -> int:
     import torch
 
     from cutaway import __version__
-    from cutaway.training.device import available_threads, choose_device
+    from cutaway.machine import available_cores
+    from cutaway.training.device import choose_device
 
     facts: dict[str, Any] = {
         "cutaway": __version__,
@@ -25,7 +26,7 @@ def doctor(*, store: StoreOption = StoreOption(), json: Json = False) -> int:
         "platform": platform.platform(),
         "executable": sys.executable,
         "device": str(choose_device("auto")),
-        "threads": available_threads(),
+        "threads": available_cores(),
         "memory kept": platform.libc_ver()[0] == "glibc",
     }
     opened = store.open()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from cutaway.errors import DataError
+from cutaway.machine import available_cores
 from cutaway.pictures.decode import Form
 from cutaway.pictures.place import Place
 from cutaway.progress import tracked
@@ -87,7 +88,7 @@ class _Crew:
 
     def run(self) -> Decoded:
         """Decode all, or as far as it makes sense."""
-        count = min(cores(), -(-len(self.names) // _FEW))
+        count = min(available_cores(), -(-len(self.names) // _FEW))
         with tracked("Decoding", len(self.names), "images") as advance, ThreadPoolExecutor(count) as threads:
             jobs = self._jobs(advance)
             works = [threads.submit(self._work, jobs, advance) for _ in range(count)]
@@ -205,11 +206,6 @@ class _Worker(NamedTuple):
         with suppress(OSError):  # what it has not read goes nowhere
             self.source.close()
         self.answers.close()
-
-
-def cores() -> int:
-    """The cores that this process may use, which in a container can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 _PROGRAM = (

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
 from cutaway.errors import ConfigError
+from cutaway.machine import available_cores
 
 
 def choose_device(name: str) -> torch.device:
@@ -26,11 +26,6 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def available_threads() -> int:
-    """The cores that this process may use, which in a container can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @contextmanager
 def threads(count: int) -> Iterator[int]:
     """Inside, PyTorch computes on ``count`` threads (0: one a core); behind, on as many as before.
@@ -39,7 +34,7 @@ def threads(count: int) -> Iterator[int]:
         the number of threads.
     """
     before = torch.get_num_threads()
-    torch.set_num_threads(count or available_threads())
+    torch.set_num_threads(count or available_cores())
     try:
         yield torch.get_num_threads()
     finally:
