@@ -169,7 +169,7 @@ def test_another_ending_is_refused_with_those_that_there_are(
         (["maps", "last", "--image", "gone.png"], 3, "gone.png"),
         (["maps", "last", "--layer", "conv9"], 3, 'Did you mean "conv'),
         (["kernels", "last", "--layer", "conv9"], 3, 'Did you mean "conv'),
-        (["kernels", "last", "--layer", "dense1"], 2, "no convolution"),
+        (["kernels", "last", "--layer", "relu1"], 2, "no kernels"),
         (["maps", "zzzz"], 3, 'no run "zzzz"'),
         (["kernels", "zzzz"], 3, 'no run "zzzz"'),
     ],

@@ -97,3 +97,13 @@ def test_pixels_in_any_layout(channels: int, layout: str) -> None:
 def test_it_comes_back_from_json() -> None:
     made = Preprocess.fit(PreprocessKind.STANDARDISE, _split(_pixels(3)))
     assert Preprocess.from_json(json.loads(json.dumps(made.to_json()))) == made
+
+
+@pytest.mark.parametrize("kind", PreprocessKind)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_undone_it_gives_the_pixels_back(kind: PreprocessKind, channels: int) -> None:
+    pixels = torch.arange(256, dtype=torch.uint8).repeat(6).view(2, 3, 16, 16)[:, :channels].contiguous()
+    preprocess = Preprocess.fit(kind, _split(pixels))
+    assert torch.equal(preprocess.undo(preprocess(pixels)), pixels)
+    beyond = preprocess.undo(torch.tensor([-1e9, 1e9]).view(2, 1, 1, 1).expand(2, channels, 1, 1))
+    assert beyond.flatten(1).tolist() == [[0] * channels, [255] * channels]

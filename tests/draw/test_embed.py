@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from cutaway.draw.curves import plot_measure
 from cutaway.draw.embed import figure_svg, mosaic_svg, picture_uri
-from cutaway.draw.figures import plot_measure
 from cutaway.draw.mosaic import Mosaic, map_mosaic
 from cutaway.draw.palette import signed_colours
 from cutaway.store import Run

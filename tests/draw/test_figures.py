@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 import cutaway
-from cutaway.draw.figures import plot_epochs
+from cutaway.draw.curves import plot_epochs
 from cutaway.draw.mosaic import kernel_mosaic, map_mosaic
 from cutaway.draw.palette import SIGNED
 from cutaway.look import Answers, FeatureMaps, Kernels

@@ -217,7 +217,9 @@ def test_a_model_that_catches_exceptions_is_stopped_all_the_same() -> None:
 
 
 def test_a_layer_that_gives_no_tensor_is_refused_by_name(foreign: Foreign) -> None:
-    with pytest.raises(ConfigError, match=r"memory gives tuple, not a tensor"):
+    with pytest.raises(
+        ConfigError, match=r"memory gives tuple \(memory\[0\] 1×25×4, memory\[1\] tuple\), not a tensor"
+    ):
         record(foreign, torch.ones(1, 3, 12, 12), ["memory"])
 
 

@@ -48,7 +48,7 @@ def test_chunks_give_the_same_as_one_pass(
     trained: Run, images: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = feature_maps(trained.subject(), images)
-    monkeypatch.setattr("cutaway.look.maps.CHUNK", 3)  # 7 images: two full chunks and a rest
+    monkeypatch.setattr("cutaway.look.stream.MOST_AT_ONCE", 3)  # 7 images: two full chunks and a rest
     parts = feature_maps(trained.subject(), images)
     for name, value in whole.layers.items():
         torch.testing.assert_close(parts.layers[name], value, atol=1e-5, rtol=1e-4)

@@ -104,7 +104,7 @@ CASES = {
     "feature_maps: model breaks": Case(lambda s: feature_maps(s, IMAGES), BrokenError, blown=True),
     "kernels": Case(kernels),
     "kernels: unknown layer": Case(lambda s: kernels(s, ["conv", "conv7"]), NotFoundError),
-    "kernels: no convolution": Case(lambda s: kernels(s, ["conv", "dense"]), ConfigError),
+    "kernels: no kernels": Case(lambda s: kernels(s, ["conv", "norm"]), ConfigError),
     "answers": Case(lambda s: answers(s, split(IMAGES))),
     "answers: wrong shape": Case(lambda s: answers(s, split(WRONG_SHAPE)), ConfigError),
     "answers: model breaks": Case(lambda s: answers(s, split(IMAGES)), BrokenError, blown=True),

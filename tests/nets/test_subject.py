@@ -104,7 +104,8 @@ def test_without_a_preprocessing_pixels_are_divided_by_255(model: Unsettled, ima
 def test_images_of_another_shape_are_refused(model: Unsettled, shape: tuple[int, ...], told: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Subject(model, (2, 6, 6)).predict(torch.zeros(shape))
-    assert str(caught.value) == f"images should be N×2×6×6, not {told}."
+    assert str(caught.value).startswith(f"images should be N×2×6×6, not {told}. ")
+    assert "cutaway.look.fitted(subject, images)" in str(caught.value)
 
 
 def test_a_model_without_weights_is_on_the_cpu() -> None:

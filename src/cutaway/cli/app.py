@@ -32,7 +32,7 @@ _COMMANDS = {
     "import": ("importing:import_", "Take published weights into a net of the zoo."),
     "evaluate": ("evaluate:evaluate", "Score a run on a split."),
     "predict": ("predict:predict", "Classify image files."),
-    "look": ("look:app", "Look inside a run: feature maps, kernels."),
+    "look": ("look:app", "Look inside a run: what its layers see, learn and are worth."),
     "report": ("report:report", "Write a run's report: one HTML file."),
     "runs": ("runs:app", "List, show and remove runs."),
     "nets": ("nets:app", "List and show the nets of the zoo."),
@@ -91,12 +91,13 @@ def _usage(error: CycloptsError, tokens: Sequence[str]) -> str:
     takes_fields = tokens[:1] == ["train"] or tokens[:2] == ["data", "show"]
     if isinstance(error, CoercionError) and takes_fields and "dict" in text:
         # What is no option of its own was taken for a field, but fields have a dot in their names.
-        from cutaway.config import DataConfig, TrainConfig
+        from cutaway.config import DataConfig, PretrainConfig, TrainConfig
 
         option = text.partition("--")[2].partition(":")[0]
         known = [f"--data.{name}" for name in DataConfig.model_fields]
         if tokens[0] == "train":
             known += [f"--train.{name}" for name in TrainConfig.model_fields]
+            known += [f"--pretrain.{name}" for name in PretrainConfig.model_fields]
         same = [name for name in known if name.endswith(f".{option}")] or get_close_matches(
             option, known, 1, 0
         )

@@ -7,7 +7,7 @@ import time
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from cutaway.cli.console import console
-from cutaway.training import EpochDone, Event, Started, StepDone
+from cutaway.training import EpochDone, Event, Pretrained, Started, StepDone
 
 _PATIENCE = 1.0
 """Seconds before a bar appears: what is done sooner needs none."""
@@ -45,6 +45,9 @@ class TrainingProgress:
             case Started():
                 self._plan = event
                 self._start = time.monotonic()
+            case Pretrained():
+                self._console.print(pretraining_line(event), markup=False)
+                self._start = time.monotonic()
             case StepDone():
                 self._step(event)
             case EpochDone():
@@ -67,6 +70,16 @@ class TrainingProgress:
             description=f"epoch {event.epoch}/{plan.epochs}",
             rate=f"{self._images / seconds:,.0f} images/s",
         )
+
+
+def pretraining_line(event: Pretrained) -> str:
+    """An epoch of pre-training in one line: the error of what came back, on each split that there is."""
+    error = f"train {event.train:.4f}"
+    if event.validation is not None:
+        error += f"  validation {event.validation:.4f}"
+    through = f"  image {event.images.error:.4f}" if event.images else ""
+    place = f"{event.layer} ({event.depth}/{event.depths})"
+    return f"pre-training {place} epoch {event.epoch}/{event.epochs}  error: {error}{through}"
 
 
 def epoch_line(event: EpochDone, epochs: int) -> str:

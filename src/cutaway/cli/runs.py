@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 
 from cutaway.cli.console import Json, Output, RunName, StoreOption, say, say_json, say_table
 from cutaway.cli.layers import show_layers
+from cutaway.cli.pretraining import pretraining_seconds, show_pretraining
 from cutaway.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def summary(run: Run) -> dict[str, Any]:
         "reason": row.reason,
         "created": datetime.fromtimestamp(row.created).astimezone().isoformat(timespec="seconds"),
         "seconds": row.seconds,
+        "pretraining_seconds": pretraining_seconds(run),
         "device": row.device,
         "threads": row.threads,
         "versions": row.versions,
@@ -70,25 +72,35 @@ def show(
     /,
     *,
     layers: Annotated[bool, Parameter(negative="")] = False,
+    pretraining: Annotated[bool, Parameter(negative="")] = False,
     output: Output = None,
     store: StoreOption = StoreOption(),
     json: Json = False,
 ) -> None:
-    """One run: how it stands, its epochs, its experiment; or how each of its layers learnt.
+    """One run: how it stands, its epochs, its experiment; or how its layers learnt or were pre-trained.
 
     Parameters
     ----------
     layers
         which layer learnt most, which hardly, which units are dead
+    pretraining
+        what every pre-trained layer gives back of its input and of the image, and the time that it took
+        beside training from scratch
     output
-        with --layers: where to draw it, .png, .svg or .pdf
+        with --layers or --pretraining: where to draw it, .png, .svg or .pdf
     """
-    found = store.open().find(run)
+    opened = store.open()
+    found = opened.find(run)
+    if layers and pretraining:
+        raise ConfigError("--layers and --pretraining are two pictures: give one of them.")
+    if pretraining:
+        show_pretraining(found, opened.runs(), output, json)
+        return
     if layers:
         show_layers(found, output, json)
         return
     if output:
-        raise ConfigError("-o draws how the layers learnt: add --layers.")
+        raise ConfigError("-o draws how the layers learnt: add --layers, or --pretraining.")
     facts = summary(found)
     epochs = found.epochs()
     if json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -11,7 +12,7 @@ from cutaway.errors import ConfigError
 
 Text = Annotated[str | None, Parameter(negative="")]
 Number = Annotated[int | None, Parameter(negative="")]
-Log = Annotated[Literal["csv"] | None, Parameter(negative="")]
+Logs = Annotated[list[Literal["csv", "tensorboard"]] | None, Parameter(negative="")]
 Events = Annotated[Literal["jsonl"] | None, Parameter(negative="")]
 
 
@@ -24,7 +25,7 @@ def train(
     net: Text = None,
     memory: Text = None,
     skip_bad: Annotated[bool, Parameter(negative="")] = False,
-    log: Log = None,
+    log: Logs = None,
     events: Events = None,
     store: StoreOption = StoreOption(),
     json: Json = False,
@@ -47,7 +48,8 @@ def train(
     skip_bad
         leave files out that can't be read, and record which
     log
-        csv keeps a table of the epochs, log.csv, in the run's folder
+        csv keeps a table of the epochs, log.csv, in the run's folder; tensorboard keeps event files there;
+        give it twice for both
     events
         jsonl prints every event as a line of JSON, in place of the result
     """
@@ -76,7 +78,7 @@ def resume(
     /,
     *,
     extend: Annotated[int, Parameter(negative="")] = 0,
-    log: Log = None,
+    log: Logs = None,
     events: Events = None,
     store: StoreOption = StoreOption(),
     json: Json = False,
@@ -88,7 +90,8 @@ def resume(
     extend
         epochs to train beyond those of the experiment; a finished run can be extended too
     log
-        csv keeps a table of the epochs, log.csv, in the run's folder
+        csv keeps a table of the epochs, log.csv, in the run's folder; tensorboard keeps event files there;
+        give it twice for both
     events
         jsonl prints every event as a line of JSON, in place of the result
     """
@@ -113,13 +116,14 @@ def resume(
 class _Following:
     """Who listens to a training, besides the ledger."""
 
-    def __init__(self, progress: Any, log: str | None, events: str | None) -> None:
+    def __init__(self, progress: Any, logs: Sequence[str] | None, events: str | None) -> None:
         from cutaway.store.logs import LineLog, TableLog
+        from cutaway.store.tensorboard import BoardLog
 
         self.run: Any = None
         self.observers = [progress]
-        if log:
-            self.observers.append(TableLog(lambda: self.run))
+        kinds = {"csv": TableLog, "tensorboard": BoardLog}
+        self.observers += [kinds[log](lambda: self.run) for log in dict.fromkeys(logs or ())]
         if events:
             self.observers.append(LineLog(say_line))
 
@@ -150,4 +154,6 @@ def _tell(run: Any, json: bool) -> None:
     errors = ", ".join(
         f"{split} {values['top1_error']:.2%}" for split, values in best.get("scores", {}).items()
     )
-    say(f"{run.id}  best epoch {best.get('epoch')}: error {errors}  ({facts['seconds']:.1f} s)")
+    before = facts["pretraining_seconds"]
+    told = f"{facts['seconds']:.1f} s" + (f", after {before:.1f} s of pre-training" if before else "")
+    say(f"{run.id}  best epoch {best.get('epoch')}: error {errors}  ({told})")

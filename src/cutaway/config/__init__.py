@@ -3,6 +3,7 @@
 from cutaway.config.augment import AugmentConfig, Fill
 from cutaway.config.data import DataConfig, Fit, PreprocessKind
 from cutaway.config.experiment import Experiment, InitKind, differences
+from cutaway.config.pretrain import PretrainConfig, PretrainMode
 from cutaway.config.seed import derive
 from cutaway.config.size import parse_bytes, show_bytes
 from cutaway.config.toml import catalogue, dump_choices, dump_experiment, load_experiment, parse_experiment
@@ -17,6 +18,8 @@ __all__ = [
     "InitKind",
     "OptimiserKind",
     "PreprocessKind",
+    "PretrainConfig",
+    "PretrainMode",
     "ScheduleKind",
     "TrainConfig",
     "catalogue",

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import field_validator
 
 from cutaway.config.data import DataConfig
+from cutaway.config.pretrain import PretrainConfig
 from cutaway.config.section import Section, setting
 from cutaway.config.train import TrainConfig
 
@@ -45,6 +46,7 @@ class Experiment(Section):
     order_seed: int = setting(-1, "seed of the data's order; -1 for the one seed", ge=-1, le=2**32 - 1)
     augment_seed: int = setting(-1, "seed of the augmentation; -1 for the one seed", ge=-1, le=2**32 - 1)
     data: DataConfig = setting(DataConfig(), "which images, and how they are prepared")
+    pretrain: PretrainConfig = setting(PretrainConfig(), "layers that first learn as an autoencoder")
     train: TrainConfig = setting(TrainConfig(), "the recipe")
 
     def seed_of(self, purpose: str) -> int:

@@ -50,6 +50,12 @@ class Preprocess:
         factor = 1 / torch.tensor(self.scale, device=pixels.device).view(1, -1, 1, 1)
         return inputs.sub_(shift).mul_(factor)
 
+    def undo(self, inputs: Tensor) -> Tensor:
+        """The pixels of inputs: ``(N, C, H, W)`` floats in, uint8 out, rounded and cut to 0 to 255."""
+        shift = torch.tensor(self.shift, device=inputs.device).view(1, -1, 1, 1)
+        scale = torch.tensor(self.scale, device=inputs.device).view(1, -1, 1, 1)
+        return (inputs * scale + shift).round().clamp(0, 255).to(torch.uint8)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values for a file."""
         return asdict(self)

@@ -1,5 +1,20 @@
 """Pictures of results: Matplotlib figures, mosaics, diagrams and reports."""
 
+from cutaway.draw import (  # noqa: F401  each registers its kind of figure
+    beside,
+    cell,
+    confusion,
+    curves,
+    kernels,
+    knockout,
+    maps,
+    orientation,
+    probe,
+    rank,
+    retention,
+    sheet,
+    similarity,
+)
 from cutaway.draw.diagram import flow_diagram
 from cutaway.draw.figures import plot
 from cutaway.draw.report import report_run

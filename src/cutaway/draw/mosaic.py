@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +22,14 @@ class Mosaic:
         columns: tiles in a row.
         numbers: the unit that each tile shows.
         blank: the tiles that are marked as carrying nothing.
+        spacing: between columns, as a part of a tile's width.
     """
 
     tiles: Values
     columns: int
     numbers: Sequence[int]
     blank: Sequence[bool]
+    spacing: float = 0.08
 
     @property
     def rows(self) -> int:
@@ -37,7 +39,7 @@ class Mosaic:
     @property
     def gap(self) -> int:
         """Pixels between columns."""
-        return int(max(1, round(self.tiles.shape[2] * 0.08)))
+        return int(max(1, round(self.tiles.shape[2] * self.spacing)))
 
     @property
     def strip(self) -> int:
@@ -49,6 +51,11 @@ class Mosaic:
         """Height and width of the whole, in tile pixels."""
         _, height, width = self.tiles.shape
         return self.rows * (height + self.strip), self.columns * (width + self.gap) - self.gap
+
+    def evened(self) -> Mosaic:
+        """The same tiles, each divided by its largest magnitude: shapes without their strength."""
+        largest = np.nanmax(np.abs(self.tiles), axis=(1, 2), keepdims=True, initial=0.0)
+        return replace(self, tiles=self.tiles / np.where(largest > 0, largest, 1))
 
     @property
     def limit(self) -> float:
@@ -71,17 +78,26 @@ class Mosaic:
         return canvas
 
 
-def map_mosaic(maps: Tensor, blank: Tensor) -> Mosaic:
+def map_mosaic(maps: Tensor, blank: Tensor, numbers: Sequence[int] | None = None) -> Mosaic:
     """The mosaic of one image's maps: ``(C, H, W)``, or ``(F,)`` for a dense layer.
 
-    Units of a dense layer are tiles of one value.
+    Units of a dense layer are tiles of one value. Values in one line, ``(C, L)``, are a tile of a row,
+    and what has more axes than rows and columns has the last ones side by side.
+
+    Args:
+        maps: of one image.
+        blank: the units that carry nothing, ``(C,)`` bool.
+        numbers: of the units; from 0 when not given.
     """
-    values = maps.numpy() if maps.dim() == 3 else maps.numpy()[:, None, None].repeat(3, 1).repeat(3, 2)
+    if maps.dim() == 1:
+        values = maps.numpy()[:, None, None].repeat(3, 1).repeat(3, 2)
+    else:
+        values = (maps[:, None] if maps.dim() == 2 else maps.flatten(2)).numpy()
     count = len(values)
-    return Mosaic(values, _columns(count), range(count), blank.tolist())
+    return Mosaic(values, _columns(count), range(count) if numbers is None else numbers, blank.tolist())
 
 
-def kernel_mosaic(weights: Tensor) -> Mosaic:
+def kernel_mosaic(weights: Tensor, numbers: Sequence[int] | None = None) -> Mosaic:
     """The mosaic of a conv's kernels, ``(O, I, h, w)``.
 
     With one input channel a tile is a kernel. With more, a tile is a filter: its slices side by
@@ -100,7 +116,9 @@ def kernel_mosaic(weights: Tensor) -> Mosaic:
             top, left = (channel // across) * (height + 1), (channel % across) * (width + 1)
             tiles[:, top : top + height, left : left + width] = values[:, channel]
     dead = [not values[f].any() for f in range(filters)]
-    return Mosaic(tiles, _columns(filters, wide=channels > 1), range(filters), dead)
+    called = range(filters) if numbers is None else numbers
+    # Slices of one filter lie closer together than two filters.
+    return Mosaic(tiles, _columns(filters, wide=channels > 1), called, dead, 0.08 if channels == 1 else 0.2)
 
 
 def _columns(count: int, wide: bool = False) -> int:

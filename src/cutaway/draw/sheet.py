@@ -20,6 +20,7 @@ from matplotlib.textpath import text_to_path
 from torch import Tensor
 
 from cutaway.data import Images, Split
+from cutaway.draw.figures import plot
 from cutaway.draw.palette import Pixels
 
 DPI = 150
@@ -56,6 +57,7 @@ class Pyramid:
     title: str = ""
 
 
+@plot.register
 def draw_examples(images: Images) -> Figure:
     """A block for each split, a row for each class, ten examples taken evenly over the class's images.
 
@@ -90,6 +92,7 @@ def draw_examples(images: Images) -> Figure:
     return figure
 
 
+@plot.register
 def draw_pyramid(pyramid: Pyramid) -> Figure:
     """A column for each level: at its own size above, enlarged to the first one's size below.
 

@@ -1,19 +1,58 @@
 """Looks into a subject. Each gives a frozen result of tensors; ``cutaway.plot`` draws any of them."""
 
+from cutaway.look.address import Address
 from cutaway.look.answers import Answers, Mistake, answers
+from cutaway.look.beside import Beside, beside
 from cutaway.look.capture import capture
-from cutaway.look.layers import visible_layers
+from cutaway.look.cell import Cell, cell
+from cutaway.look.kernels import Kernels, kernels
+from cutaway.look.knockout import Knockout, LayerKnockout, knockout
+from cutaway.look.layers import LayerRow, layers, visible_layers
 from cutaway.look.maps import FeatureMaps, feature_maps
-from cutaway.look.weights import Kernels, kernels
+from cutaway.look.orientation import Orientation, kernel_orientation, orientation
+from cutaway.look.probe import Probe, Reading, probe
+from cutaway.look.rank import Rank, Spectrum, rank
+from cutaway.look.retention import Kept, Retention, retention
+from cutaway.look.similarity import Similarity, similarity
+from cutaway.look.sizing import fitted
+from cutaway.look.tuning import Tuning
+from cutaway.look.untrained import untrained
 
 __all__ = [
+    "Address",
     "Answers",
+    "Beside",
+    "Cell",
     "FeatureMaps",
+    "Kept",
     "Kernels",
+    "Knockout",
+    "LayerKnockout",
+    "LayerRow",
     "Mistake",
+    "Orientation",
+    "Probe",
+    "Rank",
+    "Reading",
+    "Retention",
+    "Similarity",
+    "Spectrum",
+    "Tuning",
     "answers",
+    "beside",
     "capture",
+    "cell",
     "feature_maps",
+    "fitted",
+    "kernel_orientation",
     "kernels",
+    "knockout",
+    "layers",
+    "orientation",
+    "probe",
+    "rank",
+    "retention",
+    "similarity",
+    "untrained",
     "visible_layers",
 ]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from cutaway.errors import ConfigError, NotFoundError, nearest
+from cutaway.errors import ConfigError
+from cutaway.look.address import Address, parse_address
+from cutaway.look.calls import Calls
+from cutaway.look.modules import named_modules, refuse_second_names
 from cutaway.nets.subject import evaluating
 
 Pass = Callable[[Tensor], dict[str, Tensor]]
@@ -24,12 +29,13 @@ def capture(model: nn.Module, layers: Sequence[str]) -> Iterator[Pass]:
     """Inside, a function that runs the model up to the deepest of some layers and records them all.
 
     The model runs in evaluation mode and without gradients. Behind, hooks, modes, buffers and the
-    random state are as before, also after an error. Of a layer that is applied several times, the
-    first output is recorded.
+    random state are as before, also after an error.
 
     Args:
         model: any module.
-        layers: dotted names as in ``named_modules()``.
+        layers: addresses, as :class:`cutaway.look.Address` explains: ``conv1``, ``act@2``,
+            ``relu@3``, ``conv2:input``, ``memory[0]``, ``head["logits"]``. Of a layer that is applied
+            several times, the first output is recorded unless the address says another.
 
     Yields:
         a function from inputs ``(N, C, H, W)`` to ``{layer: output}``, in the order of ``layers``.
@@ -38,16 +44,18 @@ def capture(model: nn.Module, layers: Sequence[str]) -> Iterator[Pass]:
         NotFoundError: there is no such layer.
         ConfigError: a layer was not reached, or gives something other than a tensor.
     """
-    modules = dict(model.named_modules())
-    for layer in layers:
-        if layer not in modules or not layer:
-            known = [name for name in modules if name]
-            raise NotFoundError(f'There is no layer "{layer}".{nearest(layer, known)}')
-    recorder = _Recorder(len(set(layers)))
-    handles = []
+    modules = named_modules(model)
+    refuse_second_names(model, modules, layers)
+    recorder = _Recorder([parse_address(layer, modules) for layer in dict.fromkeys(layers)])
+    handles: list[Any] = []
     try:
-        for layer in set(layers):
-            handles.append(modules[layer].register_forward_hook(recorder.hook(layer)))  # noqa: PERF401
+        for name, addresses in recorder.by_module().items():
+            handles += _watch(modules[name], addresses, recorder)
+        handles += [
+            module.register_forward_pre_hook(recorder.before_change)
+            for module in modules.values()
+            if getattr(module, "inplace", False) is True
+        ]
         with evaluating(model), torch.random.fork_rng(), torch.no_grad():
             yield lambda inputs: recorder.outputs(model, inputs, layers)
     finally:
@@ -55,45 +63,134 @@ def capture(model: nn.Module, layers: Sequence[str]) -> Iterator[Pass]:
             handle.remove()
 
 
-class _Recorder:
-    """Outputs by layer, and the versions that they had when they were recorded."""
+def _watch(module: nn.Module, addresses: Sequence[Address], recorder: _Recorder) -> list[Any]:
+    """Hooks that record what one module is given and gives."""
+    name = addresses[0].name
+    given = [address for address in addresses if address.argument]
+    gives = [address for address in addresses if not address.argument]
 
-    def __init__(self, wanted: int) -> None:
-        self.wanted = wanted
-        self.copying = False
+    def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        del module
+        recorder.given[name] += 1
+        recorder.keep_arguments(given, recorder.given[name], args, kwargs)
+
+    def behind(module: nn.Module, args: object, output: object) -> None:
+        del module, args
+        recorder.gave[name] += 1
+        recorder.keep(gives, recorder.gave[name], output)
+
+    handles: list[Any] = []
+    if given:
+        handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
+    if gives:
+        handles.append(module.register_forward_hook(behind))
+    return handles
+
+
+class _Recorder:
+    """Values by address, and the versions that they had when they were recorded."""
+
+    def __init__(self, addresses: Sequence[Address]) -> None:
+        self.addresses = addresses
+        self.copied: set[str] = set()
+        self.functions: defaultdict[str, list[Address]] = defaultdict(list)
+        for address in addresses:
+            if address.is_call:
+                self.functions[address.name].append(address)
+        self._forget()
+
+    def _forget(self) -> None:
         self.found: dict[str, Tensor] = {}
         self.versions: dict[str, int] = {}
+        self.memories: defaultdict[int, list[str]] = defaultdict(list)
+        self.given: Counter[str] = Counter()
+        self.gave: Counter[str] = Counter()
 
-    def hook(self, layer: str) -> Callable[[nn.Module, object, object], None]:
-        """A forward hook that records ``layer`` and stops behind the last one wanted."""
+    def by_module(self) -> dict[str, list[Address]]:
+        """The addresses of modules, by the module's name."""
+        found: defaultdict[str, list[Address]] = defaultdict(list)
+        for address in self.addresses:
+            if not address.is_call:
+                found[address.name].append(address)
+        return found
 
-        def record(module: nn.Module, args: object, output: object) -> None:
-            del module, args
-            if not isinstance(output, Tensor):
-                raise ConfigError(f"{layer} gives {type(output).__name__}, not a tensor; choose another.")
-            if layer not in self.found:
-                # Tensors of inference mode count no versions, so they are copied at once.
-                copying = self.copying or output.is_inference()
-                self.found[layer] = output.clone() if copying else output
-                if not copying:
-                    self.versions[layer] = output._version
-            if len(self.found) == self.wanted:
-                raise _DeepestReached
+    def keep(self, addresses: Sequence[Address], number: int, value: object) -> None:
+        """Record what one application gave where it was asked for, and stop behind the last one."""
+        for address in addresses:
+            if address.call == number:
+                self._record(address.text, address.tensor(value))
+        if len(self.found) == len(self.addresses):
+            raise _DeepestReached
 
-        return record
+    def keep_arguments(
+        self, addresses: Sequence[Address], number: int, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> None:
+        """Record what one application is given; keywords count behind the others."""
+        values = [*args, *kwargs.values()]
+        for address in addresses:
+            if address.call != number:
+                continue
+            if address.argument > len(values):
+                raise ConfigError(
+                    f"There is no {address.text}: {address.name} is given {len(values)} arguments."
+                )
+            self.keep([address], number, values[address.argument - 1])
+
+    def _record(self, name: str, value: Tensor) -> None:
+        # Tensors of inference mode count no versions, so they are copied at once.
+        if name in self.copied or value.is_inference():
+            self.found[name] = value.clone()
+            return
+        self.found[name] = value
+        self.versions[name] = value._version
+        self.memories[value.untyped_storage().data_ptr()].append(name)
+
+    def before_change(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """Copy what a module that works in place is about to overwrite."""
+        del module
+        if not args or not isinstance(args[0], Tensor):
+            return
+        for name in self.memories.pop(args[0].untyped_storage().data_ptr(), ()):
+            if self.found[name]._version == self.versions[name]:
+                self.found[name] = self.found[name].clone()
+                self.versions[name] = self.found[name]._version
 
     def outputs(self, model: nn.Module, inputs: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-        """One forward pass; a second one with copies where a later operation worked in place."""
+        """One forward pass; a second one with copies where a function worked in place on a value."""
         self._run(model, inputs)
-        if any(self.found[name]._version != version for name, version in self.versions.items()):
-            self.copying = True
+        changed = {name for name, version in self.versions.items() if self.found[name]._version != version}
+        if changed:
+            self.copied |= changed
             self._run(model, inputs)
-        missing = [layer for layer in layers if layer not in self.found]
-        if missing:
-            raise ConfigError(f"The forward pass does not reach {missing[0]}; choose another layer.")
-        return {layer: self.found[layer] for layer in layers}
+        found = {layer: self.found[layer] for layer in layers}
+        self._forget()
+        return found
 
     def _run(self, model: nn.Module, inputs: Tensor) -> None:
-        self.found, self.versions = {}, {}
-        with suppress(_DeepestReached):
+        self._forget()
+        calls = Calls(set(self.functions), self._before_call, self._behind_call) if self.functions else None
+        inside: AbstractContextManager[object] = calls or nullcontext()
+        with suppress(_DeepestReached), inside:
             model(inputs)
+        for address in self.addresses:
+            if address.text not in self.found:
+                raise ConfigError(self._missed(address, calls))
+
+    def _before_call(self, name: str, number: int, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        given = [address for address in self.functions[name] if address.argument]
+        self.keep_arguments(given, number, args, kwargs)
+
+    def _behind_call(self, name: str, number: int, result: object) -> None:
+        self.keep([address for address in self.functions[name] if not address.argument], number, result)
+
+    def _missed(self, address: Address, calls: Calls | None) -> str:
+        times = max(self.given[address.name], self.gave[address.name])
+        if address.is_call and calls:
+            times = calls.counts[address.name]
+        if times:
+            often = "once" if times == 1 else f"{times} times"
+            return f"The forward pass does not reach {address.text}: it applies {address.name} only {often}."
+        hint = "choose another layer"
+        if address.is_call:
+            hint = "cutaway.look.layers(subject) lists what it calls"
+        return f"The forward pass does not reach {address.text}; {hint}."

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from cutaway.look.capture import capture
+from cutaway.errors import NotFoundError
 from cutaway.look.layers import visible_layers
+from cutaway.look.stream import stream
 from cutaway.nets.subject import Subject
-
-CHUNK = 64
-"""Images in one forward pass."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +23,14 @@ class FeatureMaps:
         layers: for each layer its output, float32 on the CPU: ``(N, C, H, W)``, or ``(N, F)`` for
             a dense layer.
         subject: the subject's name.
+        units: the units that each layer shows, by the numbers that they have there; all of them for a
+            layer that is not named.
     """
 
     images: Tensor
     layers: Mapping[str, Tensor]
     subject: str = ""
+    units: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def blank(self, layer: str) -> Tensor:
         """Which units carry nothing of an image, ``(N, C)`` bool.
@@ -42,24 +43,67 @@ class FeatureMaps:
         flat = values.flatten(2)
         return flat.amax(2) == flat.amin(2)
 
+    def numbers(self, layer: str) -> Sequence[int]:
+        """The number of each unit that ``layer`` shows."""
+        return self.units.get(layer) or range(self.layers[layer].shape[1])
 
-def feature_maps(subject: Subject, images: Tensor, layers: Sequence[str] | None = None) -> FeatureMaps:
-    """The outputs of ``layers`` for ``images``, in as few passes as memory likes.
+    def only(self, units: Sequence[int]) -> FeatureMaps:
+        """The same maps of these units alone, such as filter 25 through all layers.
+
+        Layers that have none of them, as the last ones often have not, are left out.
+
+        Raises:
+            NotFoundError: no layer has such a unit.
+        """
+        kept: dict[str, list[int]] = {}
+        for layer in self.layers:
+            places = {number: place for place, number in enumerate(self.numbers(layer))}
+            kept[layer] = [places[unit] for unit in dict.fromkeys(units) if unit in places]
+        missing = [unit for unit in units if not any(unit in self.numbers(layer) for layer in kept)]
+        if missing:
+            widest = max(self.layers, key=lambda layer: len(self.numbers(layer)))
+            most = max(self.numbers(widest))
+            raise NotFoundError(
+                f"There is no unit {missing[0]}: those of {widest} are numbered from 0 to {most}."
+            )
+        shown = {layer: places for layer, places in kept.items() if places}
+        return FeatureMaps(
+            self.images,
+            {layer: self.layers[layer][:, places] for layer, places in shown.items()},
+            self.subject,
+            {layer: [self.numbers(layer)[place] for place in places] for layer, places in shown.items()},
+        )
+
+
+def feature_maps(
+    subject: Subject,
+    images: Tensor,
+    layers: Sequence[str] | None = None,
+    units: Sequence[int] | None = None,
+) -> FeatureMaps:
+    """The outputs of ``layers`` for ``images``, in parts that fit into memory.
 
     Args:
         subject: trained or not.
         images: ``(N, C, H, W)``: uint8 pixels, or float inputs.
-        layers: dotted names; all that change a value when not given.
+        layers: addresses, as ``capture`` takes them; all that change a value when not given.
+        units: those that are kept of every layer; all when not given.
 
     Raises:
-        NotFoundError: there is no such layer.
-        ConfigError: the images have another shape than the subject takes.
+        NotFoundError: there is no such layer, or no layer has such a unit.
+        ConfigError: the images have another shape than the subject takes, or a layer gives something
+            else than a row for each image.
+        DataError: weights, images or outputs are not finite.
     """
-    names = list(layers) if layers is not None else visible_layers(subject)
+    names = list(dict.fromkeys(layers)) if layers is not None else visible_layers(subject)
     parts: list[dict[str, Tensor]] = []
-    with capture(subject.model, names) as outputs:
-        for chunk in images.split(CHUNK):
-            found = outputs(subject.inputs(chunk))
-            parts.append({name: value.float().cpu() for name, value in found.items()})
+
+    def keep(inputs: Tensor, found: Mapping[str, Tensor]) -> None:
+        del inputs
+        # A copy: what is seen may be a part of something larger.
+        parts.append({name: value.to("cpu", copy=True) for name, value in found.items()})
+
+    stream(subject, images, names, keep)
     joined = {name: torch.cat([part[name] for part in parts]).contiguous() for name in names}
-    return FeatureMaps(images, joined, subject.name)
+    maps = FeatureMaps(images, joined, subject.name)
+    return maps if units is None else maps.only(units)

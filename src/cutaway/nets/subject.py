@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from cutaway.data import Framing
 from cutaway.errors import ConfigError
+from cutaway.nets.parts import parts, told_value
 from cutaway.nets.plan import Plan
 
 
@@ -26,6 +28,9 @@ class Subject:
         framing: how the images it learnt stand in their frame; for pictures brought later.
         plan: the net's plan where Cutaway built it.
         name: what it is called in pictures and reports.
+        mirror: predict by the mean of the logits for an image and its mirror image.
+        output: which part of what the model gives is its logits, for one that gives a dict or a tuple.
+        batch: how many images the model takes at once, for one that takes no other number.
     """
 
     model: nn.Module
@@ -35,6 +40,9 @@ class Subject:
     framing: Framing | None = None
     plan: Plan | None = None
     name: str = "model"
+    mirror: bool = False
+    output: str | int | None = None
+    batch: int | None = None
 
     @property
     def device(self) -> torch.device:
@@ -54,7 +62,10 @@ class Subject:
         if tuple(images.shape[1:]) != tuple(self.input_shape) or images.dim() != 4:
             wanted = "×".join(map(str, self.input_shape))
             found = "×".join(map(str, images.shape))
-            raise ConfigError(f"images should be N×{wanted}, not {found}.")
+            raise ConfigError(
+                f"images should be N×{wanted}, not {found}. "
+                "cutaway.look.fitted(subject, images) brings images to a subject's size and channels."
+            )
         images = images.to(self.device)
         return images if images.is_floating_point() else self.preprocess(images)
 
@@ -64,9 +75,71 @@ class Subject:
         The model is applied in evaluation mode, ``chunk`` images at a time; modes, buffers and the
         random state are left as they were.
         """
+        chunk = self.batch or chunk
         with evaluating(self.model), torch.random.fork_rng(), torch.inference_mode():
-            parts = [self.model(self.inputs(part)).float().softmax(1).cpu() for part in images.split(chunk)]
-        return torch.cat(parts)
+            found = [self.logits(self.inputs(part)).softmax(1).cpu() for part in images.split(chunk)]
+        return torch.cat(found)
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """Logits ``(N, K)`` float32 of inputs on the model's device, in the mode that the model is in.
+
+        Raises:
+            ConfigError: the model gives something else than a row of logits for each image.
+        """
+        logits = self._applied(inputs)
+        return (logits + self._applied(inputs.flip(3))) / 2 if self.mirror else logits
+
+    def filled(self, inputs: Tensor) -> Tensor:
+        """Inputs brought to the fixed batch of the model, if it has one, by repeating the last of them.
+
+        Raises:
+            ConfigError: there are more of them than the model takes at once.
+        """
+        missing = (self.batch or len(inputs)) - len(inputs)
+        if missing < 0:
+            raise ConfigError(f"{self.name} takes {self.batch} images at once, not {len(inputs)}.")
+        return torch.cat([inputs, inputs[-1:].expand(missing, -1, -1, -1)]) if missing else inputs
+
+    @contextmanager
+    def applying(self, count: int) -> Iterator[None]:
+        """Inside, the model is applied to ``count`` images; what PyTorch says then is told with a way out.
+
+        Raises:
+            ConfigError: an operation refused the shapes that it met.
+        """
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            reason = str(error).strip().partition("\n")[0].rstrip(".")
+            mend = "If it takes one number of images only, say which: Subject(…, batch=N)."
+            raise ConfigError(f"{self.name} can't be applied to {count} images: {reason}. {mend}") from error
+
+    def _applied(self, inputs: Tensor) -> Tensor:
+        with self.applying(len(inputs)):
+            given = self.model(self.filled(inputs))
+        if self.output is not None:
+            try:
+                logits = given[self.output]
+            except (LookupError, TypeError):
+                raise ConfigError(f"output={self.output!r}: {self.name} gives {told_value(given)}.") from None
+        else:
+            logits = given
+        if not isinstance(logits, Tensor):
+            raise ConfigError(f"{self.name} gives {told_value(logits)}, not logits N×K.{_mend(logits)}")
+        logits = logits[: len(inputs)] if self.batch else logits
+        if logits.dim() != 2 or len(logits) != len(inputs):
+            raise ConfigError(
+                f"{self.name} gives {told_value(logits)} for {len(inputs)} images; logits should be N×K."
+            )
+        return logits.float()
+
+
+def _mend(given: object) -> str:
+    """What to do where a model gives a tuple or dict."""
+    inside = parts(given)
+    return f" Say which part is: Subject(…, output={inside[0][0].strip('[]')})." if inside else ""
 
 
 class evaluating:  # noqa: N801  used as a context manager only, and read like one

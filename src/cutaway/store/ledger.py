@@ -78,6 +78,19 @@ _MIGRATIONS = (
         PRIMARY KEY (run, epoch, layer)
     );
     """,
+    """
+    CREATE TABLE pretrain_epoch (
+        run TEXT NOT NULL REFERENCES run (id) ON DELETE CASCADE,
+        depth INTEGER NOT NULL,
+        epoch INTEGER NOT NULL,
+        layer TEXT NOT NULL,
+        train_error REAL NOT NULL,
+        validation_error REAL,
+        image_error REAL,
+        seconds REAL NOT NULL,
+        PRIMARY KEY (run, depth, epoch)
+    );
+    """,
 )
 
 
@@ -120,6 +133,23 @@ class EpochRow:
     images_per_second: float
     best: bool
     scores: Mapping[str, Score]
+
+
+@dataclass(frozen=True)
+class PretrainRow:
+    """An epoch of a layer's pre-training as the ledger knows it; the fields are those of ``Pretrained``.
+
+    Args:
+        image_error: of the image through this depth, behind its last epoch; None before.
+    """
+
+    depth: int
+    epoch: int
+    layer: str
+    train_error: float
+    validation_error: float | None
+    image_error: float | None
+    seconds: float
 
 
 class Ledger:
@@ -190,6 +220,24 @@ class Ledger:
                 "UPDATE run SET seconds = (SELECT sum(seconds) FROM epoch WHERE run = ?1) WHERE id = ?1",
                 (run,),
             )
+
+    def add_pretrain_epoch(self, run: str, row: PretrainRow) -> None:
+        """Note an epoch of a layer's pre-training; one that is done again replaces itself."""
+        with self._writing() as database:
+            database.execute(
+                "INSERT OR REPLACE INTO pretrain_epoch VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (run, *astuple(row)),
+            )
+
+    def pretrain_epochs(self, run: str) -> list[PretrainRow]:
+        """The epochs of a run's pre-training, depth by depth."""
+        columns = ", ".join(PretrainRow.__dataclass_fields__)
+        with self._reading() as database:
+            found = database.execute(
+                f"SELECT {columns} FROM pretrain_epoch WHERE run = ? ORDER BY depth, epoch",  # noqa: S608
+                (run,),
+            )
+            return [PretrainRow(*row) for row in found]
 
     def runs(self) -> list[RunRow]:
         """All runs, the newest first."""

@@ -19,6 +19,7 @@ from cutaway.training import (
     Event,
     Finished,
     Plateau,
+    Pretrained,
     Started,
     StepDone,
     Stopped,
@@ -26,6 +27,7 @@ from cutaway.training import (
 
 _NAMES = {
     Started: "started",
+    Pretrained: "pretrained",
     EpochDone: "epoch",
     Finished: "finished",
     Stopped: "stopped",
@@ -91,7 +93,11 @@ class LineLog:
         if isinstance(event, CheckpointDue):
             return
         name = "step" if isinstance(event, StepDone) else _NAMES[type(event)]
-        self._write(json.dumps({"event": name, **_plain(asdict(event))}, ensure_ascii=False))
+        values = _plain(asdict(event))
+        if isinstance(event, Pretrained):
+            # Pixels are kept in the run's folder; what they say in one number is told.
+            values["images"] = values["images"] and values["images"]["error"]
+        self._write(json.dumps({"event": name, **values}, ensure_ascii=False))
 
 
 def _plain(value: Any) -> Any:

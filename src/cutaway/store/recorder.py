@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cutaway.store.ledger import EpochRow
+from cutaway.store.ledger import EpochRow, PretrainRow
+from cutaway.store.reconstructions import save_reconstruction
 from cutaway.store.run import Run
 from cutaway.store.saved import Card, keep_previous, save_weights
 from cutaway.training import (
@@ -12,6 +13,7 @@ from cutaway.training import (
     Event,
     Finished,
     Plateau,
+    Pretrained,
     Started,
     Stopped,
     Task,
@@ -48,6 +50,8 @@ class Recorder:
                     event.epoch, event.lr, event.seconds, event.images_per_second, event.best, event.scores
                 )
                 ledger.add_epoch(run, row, event.measured)
+            case Pretrained():
+                self._note(event)
             case CheckpointDue():
                 self._save(event)
             case Finished():
@@ -65,11 +69,29 @@ class Recorder:
                 place = f"epoch {event.epoch}, step {event.step}"
                 ledger.set_status(run, "diverged", f"{place}: {event.reason}")
 
+    def _note(self, event: Pretrained) -> None:
+        if event.images:
+            save_reconstruction(self.run.folder, event.depth, event.layer, event.images)
+        row = PretrainRow(
+            event.depth,
+            event.epoch,
+            event.layer,
+            event.train,
+            event.validation,
+            event.images.error if event.images else None,
+            event.seconds,
+        )
+        self.run.ledger.add_pretrain_epoch(self.run.id, row)
+
     def _save(self, event: CheckpointDue) -> None:
         card = Card.of(self.run.id, self.task, event.checkpoint.position)
         tensors = event.checkpoint.tensors
         if event.best:
             save_weights(self.run.folder / "best.safetensors", weights_only(tensors), card)
+        position, every = event.checkpoint.position, self.task.experiment.train.keep_every
+        if every and position.epoch and not position.step and position.epoch % every == 0:
+            kept = self.run.folder / f"epoch-{position.epoch}.safetensors"
+            save_weights(kept, weights_only(tensors), card)
         last = self.run.folder / "last.safetensors"
         keep_previous(last)
         save_weights(last, tensors, card)

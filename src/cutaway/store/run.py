@@ -9,14 +9,16 @@ from pathlib import Path
 from cutaway.config import Experiment, dump_experiment, parse_experiment
 from cutaway.data import Images, load_images
 from cutaway.disk import is_locked, write_file
-from cutaway.errors import NotFoundError
+from cutaway.errors import ConfigError, NotFoundError
 from cutaway.nets import parse_net, plan
 from cutaway.nets.builder import build
 from cutaway.nets.layout import channels_last
 from cutaway.nets.subject import Subject
-from cutaway.store.ledger import EpochRow, Ledger, RunRow
-from cutaway.store.saved import Card, load_weights_file
-from cutaway.training import Checkpoint, Measured, load_weights
+from cutaway.store.ledger import EpochRow, Ledger, PretrainRow, RunRow
+from cutaway.store.reconstructions import load_reconstructions
+from cutaway.store.saved import Card, load_weights_file, read_card
+from cutaway.training import Checkpoint, Measured, Reconstruction, load_weights, weights_only
+from cutaway.training.task import first_net
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,39 @@ class Run:
         """How its layers learnt, by epoch."""
         return self.ledger.measured(self.id)
 
-    def weights_path(self, which: str = "best") -> Path:
-        """The file of the best or the last weights; the last where no epoch was finished.
+    def pretraining(self) -> list[PretrainRow]:
+        """The epochs of its pre-training, depth by depth; none where there was none."""
+        return self.ledger.pretrain_epochs(self.id)
+
+    def reconstructions(self) -> dict[str, Reconstruction]:
+        """What came back of images from each pre-trained depth, by its layer, in the order of the net.
 
         Raises:
-            NotFoundError: the run has saved nothing yet.
+            StoreError: a file of them is damaged.
         """
+        return load_reconstructions(self.folder)
+
+    def weights_path(self, which: str = "best") -> Path:
+        """The file of the "best" or the "last" weights, or of those of an epoch that was kept.
+
+        Where no epoch was finished the best ones are the last.
+
+        Raises:
+            NotFoundError: the run has saved nothing yet, or not these.
+            ConfigError: there is no such choice.
+        """
+        if which.isdecimal():
+            kept = self.kept()
+            if int(which) in kept:
+                return kept[int(which)]
+            told = ", ".join(map(str, kept)) or "none yet"
+            raise NotFoundError(
+                f"The run {self.id} has not kept the weights of epoch {which}. It has those of: {told}."
+            )
+        if which not in ("best", "last"):
+            raise ConfigError(
+                f'weights should be best, last, random or the number of an epoch, not "{which}".'
+            )
         for name in dict.fromkeys((which, "last")):
             path = self.folder / f"{name}.safetensors"
             if path.is_file():
@@ -81,6 +110,18 @@ class Run:
         raise NotFoundError(
             f"The run {self.id} has saved no weights yet. Continue it: cutaway resume {self.id}"
         )
+
+    def kept(self) -> dict[int, Path]:
+        """The files of weights that are there, by the number of epochs they learnt for."""
+        found = {}
+        # Of two files of one epoch the one that stays is named.
+        for path in sorted(
+            self.folder.glob("*.safetensors"), key=lambda path: path.name.startswith("epoch-")
+        ):
+            position = read_card(path).position
+            if not position.step:
+                found[position.epoch] = path
+        return dict(sorted(found.items()))
 
     def rewrite(self, experiment: Experiment) -> None:
         """Note that the run now follows another experiment, such as one with more epochs."""
@@ -98,11 +139,25 @@ class Run:
         return load_weights_file(self.weights_path(which))
 
     def subject(self, which: str = "best") -> Subject:
-        """The trained net, ready to be applied and looked into, with its "best" or "last" weights."""
-        checkpoint, card = self.load(which)
+        """The net, ready to be applied and looked into.
+
+        Args:
+            which: "best" or "last" weights, "random" for those before training, or the number of an
+                epoch that was kept, such as "3".
+
+        Raises:
+            NotFoundError: the run has no such weights.
+            ConfigError: there is no such choice.
+            StoreError: the file is damaged.
+        """
+        random = which == "random"
+        checkpoint, card = self.load("last" if random else which)
         planned = plan(parse_net(card.net), card.input_shape)
-        net = build(planned, seed=0)
-        load_weights(checkpoint.tensors, net)
+        if random:
+            net = first_net(self.experiment, planned)
+        else:
+            net = build(planned, seed=0)
+            load_weights(weights_only(checkpoint.tensors), net)
         net.eval()
         channels_last(net)
         return Subject(
@@ -112,9 +167,17 @@ class Run:
             card.preprocess,
             card.framing,
             planned,
-            f"{self.experiment.name} {self.id}",
+            f"{self.experiment.name} {self.id}" + _addition(which),
+            card.mirror,
         )
 
     def images(self) -> Images:
         """The images that it learnt from and was scored on, in the same splits."""
         return load_images(self.experiment.data)
+
+
+def _addition(which: str) -> str:
+    """What a subject's name has behind the run's: nothing for the best weights."""
+    if which == "best":
+        return ""
+    return f", epoch {which}" if which.isdecimal() else f", {which}"

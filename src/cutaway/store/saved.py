@@ -37,6 +37,7 @@ class Card:
         preprocess: from pixels to inputs.
         framing: how the training images stand in their frame.
         position: where the training stood.
+        mirror: predict by the mean over an image and its mirror image.
         version: the Cutaway that wrote it.
     """
 
@@ -47,6 +48,7 @@ class Card:
     preprocess: Preprocess
     framing: Framing
     position: Position
+    mirror: bool = False
     version: str = __version__
 
     @classmethod
@@ -60,6 +62,7 @@ class Card:
             task.preprocess,
             task.framing,
             position,
+            task.experiment.train.mirror,
         )
 
     def to_json(self) -> str:
@@ -79,6 +82,7 @@ class Card:
             Preprocess.from_json(values["preprocess"]),
             Framing.from_json(values["framing"]),
             Position(**values["position"]),
+            values.get("mirror", False),
             values["version"],
         )
 
@@ -155,6 +159,19 @@ _KINDS = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
+
+
+def read_card(path: Path) -> Card:
+    """What a file of weights says of itself, without reading the weights.
+
+    Raises:
+        StoreError: it can't be read, or was not written by Cutaway.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return Card.from_json((file.metadata() or {})[_KEY])
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise StoreError(f"{path} can't be read as a checkpoint ({error}).") from None
 
 
 def load_weights_file(path: Path) -> tuple[Checkpoint, Card]:

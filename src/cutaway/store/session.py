@@ -9,6 +9,7 @@ from typing import Any
 from cutaway.config import Experiment, differences, load_experiment
 from cutaway.disk import locked, remove_leftovers
 from cutaway.errors import ConfigError, DivergedError, InterruptedRunError, NotFoundError, StoreError
+from cutaway.store.reconstructions import FOLDER as RECONSTRUCTIONS
 from cutaway.store.recorder import Recorder
 from cutaway.store.run import Run
 from cutaway.store.store import Store
@@ -95,7 +96,7 @@ def resume(
     if run.status == "diverged":
         raise ConfigError(
             f"The run {run.id} has diverged and would again ({run.row.reason}). "
-            "Train with a lower --train.lr."
+            "Train it with a lower learning rate."
         )
     experiment = run.experiment
     _check_unedited(run, experiment)
@@ -159,6 +160,7 @@ def _record(
     recorder = Recorder(run, task)
     with locked(run.folder), stop_on_signals() as stop:
         remove_leftovers(run.folder)
+        remove_leftovers(run.folder / RECONSTRUCTIONS)
         if announce:
             announce(run, task)
         try:

@@ -10,12 +10,14 @@ from cutaway.training.events import (
     Finished,
     Observer,
     Plateau,
+    Pretrained,
     Started,
     StepDone,
     Stopped,
 )
 from cutaway.training.loop import train
 from cutaway.training.proposal import Proposal, propose
+from cutaway.training.reconstruction import Reconstruction
 from cutaway.training.score import Score, evaluate
 from cutaway.training.stop import Stop, stop_on_signals
 from cutaway.training.task import Task, prepare
@@ -33,7 +35,9 @@ __all__ = [
     "Observer",
     "Plateau",
     "Position",
+    "Pretrained",
     "Proposal",
+    "Reconstruction",
     "Score",
     "Started",
     "StepDone",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cutaway.training.checkpoint import Checkpoint
 from cutaway.training.dynamics import NOTHING, Measured
+from cutaway.training.reconstruction import Reconstruction
 from cutaway.training.score import Score
 
 
@@ -21,6 +22,7 @@ class Started:
         epochs: all that there will be.
         epoch_steps: steps in one epoch.
         epoch_images: images in one epoch.
+        processes: how many train together.
     """
 
     device: str
@@ -29,6 +31,35 @@ class Started:
     epochs: int
     epoch_steps: int
     epoch_images: int
+    processes: int = 1
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """An epoch of a layer's pre-training was done, before the first epoch of the training itself.
+
+    Args:
+        depth: the layer's place among those of the autoencoder, from 1.
+        depths: how many there are.
+        layer: its name.
+        epoch: from 1.
+        epochs: that it is pre-trained for.
+        train: mean squared error per value of what came back, while learning: of the layer's own input, or
+            of the image where layers learn together.
+        validation: likewise, behind the epoch; None without a validation split.
+        seconds: for its steps and its evaluation; of layers that learn together each has an equal share.
+        images: behind the last epoch, what comes back of images.
+    """
+
+    depth: int
+    depths: int
+    layer: str
+    epoch: int
+    epochs: int
+    train: float
+    validation: float | None
+    seconds: float
+    images: Reconstruction | None = None
 
 
 @dataclass(frozen=True)
@@ -130,5 +161,5 @@ class Diverged:
     reason: str
 
 
-Event = Started | StepDone | EpochDone | CheckpointDue | Finished | Stopped | Plateau | Diverged
+Event = Started | Pretrained | StepDone | EpochDone | CheckpointDue | Finished | Stopped | Plateau | Diverged
 Observer = Callable[[Event], None]

@@ -12,6 +12,7 @@ from cutaway.nets.builder import Net, build
 from cutaway.nets.initial import initialise
 from cutaway.training.device import choose_device
 from cutaway.training.freezing import Freezing
+from cutaway.training.pretraining_room import fit_pretraining
 from cutaway.training.room import Room, find_room
 
 
@@ -40,10 +41,15 @@ class Task:
 
     def build(self) -> Net:
         """The net with its first, random weights."""
-        seed = self.experiment.seed_of("weights")
-        net = build(self.plan, derive(seed, "weights"))
-        initialise(net, self.experiment.init, seed)
-        return net
+        return first_net(self.experiment, self.plan)
+
+
+def first_net(experiment: Experiment, planned: Plan) -> Net:
+    """A net with the random weights that an experiment begins with."""
+    seed = experiment.seed_of("weights")
+    net = build(planned, derive(seed, "weights"))
+    initialise(net, experiment.init, seed)
+    return net
 
 
 def prepare(experiment: Experiment, images: Images | None = None) -> Task:
@@ -67,11 +73,12 @@ def prepare(experiment: Experiment, images: Images | None = None) -> Task:
     recipe = experiment.train
     Freezing(recipe, planned)  # a mistake in it is told before training
     room = find_room(recipe, planned, choose_device(recipe.device))
+    pretrain = fit_pretraining(experiment.pretrain, planned, room.limit)
     if room.microbatch < recipe.batch:
         # Written down, so that the run is continued with the same sums.
         recipe = recipe.model_copy(update={"microbatch": room.microbatch})
     return Task(
-        experiment.model_copy(update={"net": planned.spec.text(), "train": recipe}),
+        experiment.model_copy(update={"net": planned.spec.text(), "train": recipe, "pretrain": pretrain}),
         images,
         Preprocess.fit(experiment.data.preprocess, train),
         Framing.of(train, experiment.data),

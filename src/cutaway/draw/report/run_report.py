@@ -11,9 +11,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cutaway import __version__
 from cutaway.data import Images
+from cutaway.draw.curves import MEASURES, SPLIT_COLOURS, plot_measure
 from cutaway.draw.diagram import flow_diagram
 from cutaway.draw.embed import figure_svg, mosaic_svg, picture_uri
-from cutaway.draw.figures import MEASURES, SPLIT_COLOURS, plot_measure
 from cutaway.draw.mosaic import kernel_mosaic, map_mosaic
 from cutaway.errors import ConfigError
 from cutaway.look import Answers, FeatureMaps, answers, feature_maps, kernels

@@ -49,8 +49,8 @@ def test_the_result_is_a_copy() -> None:
 
 
 def test_layers_without_kernels_are_refused(trained: Run) -> None:
-    with pytest.raises(ConfigError, match=r"dense1 is no convolution\..*conv1, conv2"):
-        kernels(trained.subject(), ["dense1"])
+    with pytest.raises(ConfigError, match=r"relu1 has no kernels\..*conv1, conv2, dense1"):
+        kernels(trained.subject(), ["relu1"])
     with pytest.raises(NotFoundError, match=r'no layer "conv9".*Did you mean'):
         kernels(trained.subject(), ["conv9"])
     with pytest.raises(ConfigError, match="no convolution"):

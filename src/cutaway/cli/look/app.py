@@ -1,0 +1,24 @@
+"""The looks that the command line knows: a line a look, imported when it is called."""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+app = App(name="look", help="Look inside a run: what its layers see, learn and are worth.")
+
+LOOKS = {
+    "layers": "layers:layers",
+    "maps": "maps:maps",
+    "kernels": "kernels:kernels",
+    "cell": "cell:cell",
+    "orientation": "orientation:orientation",
+    "knockout": "knockout:knockout",
+    "probe": "probe:probe",
+    "similarity": "similarity:similarity",
+    "rank": "rank:rank",
+    "retention": "retention:retention",
+}
+"""For each look its function, as ``file:function`` in this folder. Its docstring is its help."""
+
+for _name, _target in LOOKS.items():
+    app.command(f"cutaway.cli.look.{_target}", name=_name)

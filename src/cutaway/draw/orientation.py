@@ -1,0 +1,105 @@
+"""Orientations as a figure: every unit's tuning curve, its kernel, and its word."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cutaway.draw.figures import FAINT, INK, plot
+from cutaway.draw.palette import SIGNED
+from cutaway.look import Orientation
+from cutaway.look.tuning import Tuning, Word
+
+COLOURS = {
+    Word.VERTICAL: "#0072b2",
+    Word.HORIZONTAL: "#d55e00",
+    Word.RISING: "#009e73",
+    Word.FALLING: "#cc79a7",
+    Word.BLOB: "#e69f00",
+    Word.NONE: "#999999",
+}
+"""Told apart with every kind of colour blindness: Okabe and Ito, "Color universal design", 2008."""
+
+MOST = 64
+"""Units of a layer that are drawn."""
+
+_ACROSS = 8
+_WIDE, _HIGH = 2.2, 1.35  # of a cell: the kernel and the curve stand side by side, the word below
+
+
+@plot.register
+def _(result: Orientation) -> Figure:
+    """A block for each layer: units of one word together, the strongest first.
+
+    A curve shows the answer to lines by their orientation, outwards from the middle: that of a unit
+    which answers vertical lines reaches up and down. Beside it stands the kernel, where the layer sees
+    the image itself.
+    """
+    shown = {layer: _ordered(tuning)[:MOST] for layer, tuning in result.layers.items()}
+    rows = [-(-len(units) // _ACROSS) for units in shown.values()]
+    heights = [0.9 * count + 0.35 for count in rows]
+    figure = Figure(figsize=(10.5, sum(heights)), layout="constrained")
+    blocks = figure.subplots(len(rows), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for axes, (layer, units), count in zip(blocks, shown.items(), rows, strict=True):
+        tuning = result.layers[layer]
+        words = tuning.words
+        axes.set_xlim(-0.1, _ACROSS * _WIDE)
+        axes.set_ylim(count * _HIGH, -0.1)
+        axes.set_aspect("equal", anchor="W")
+        axes.set_axis_off()
+        axes.set_title(f"{layer}  {_told(words, len(units))}", size=8, loc="left", color=INK)
+        kernels = result.kernels.get(layer)
+        for at, unit in enumerate(units):
+            left, top = at % _ACROSS * _WIDE, at // _ACROSS * _HIGH
+            if kernels is not None:
+                _draw_kernel(axes, kernels[unit].numpy(), left, top)
+            _draw_curve(axes, tuning, unit, left + 1.55, top + 0.5)
+            colour = COLOURS[words[unit]]
+            axes.text(left, top + 1.18, f"{unit}  {words[unit]}", size=6.5, color=colour, parse_math=False)
+    return figure
+
+
+def _ordered(tuning: Tuning) -> list[int]:
+    """Units by their word, and in it by their strength."""
+    order, strength = list(Word), tuning.strength.tolist()
+    words = tuning.words
+    return sorted(range(len(words)), key=lambda unit: (order.index(words[unit]), -strength[unit]))
+
+
+def _told(words: Sequence[Word], shown: int) -> str:
+    """How many units have each word."""
+    counts = Counter(words)
+    told = ", ".join(f"{counts[word]} {word}" for word in Word if counts[word])
+    return f"{len(words)} units: {told}" + (f"  (the first {shown} are shown)" if shown < len(words) else "")
+
+
+def _draw_kernel(
+    axes: Axes, kernel: np.ndarray[tuple[int, int, int], np.dtype[np.float32]], left: float, top: float
+) -> None:
+    """A kernel ``(C, h, w)``: the mean over its channels, or the strongest one where they cancel."""
+    picture = kernel.mean(0)
+    alone = kernel[np.abs(kernel).sum((1, 2)).argmax()]
+    picture = picture if np.abs(picture).sum() >= np.abs(alone).sum() / 2 else alone
+    limit = float(np.abs(picture).max()) or 1.0
+    extent = (left, left + 1, top + 1, top)
+    axes.imshow(
+        picture, cmap=SIGNED, vmin=-limit, vmax=limit, extent=extent, interpolation="nearest", aspect="auto"
+    )
+
+
+def _draw_curve(axes: Axes, tuning: Tuning, unit: int, x: float, y: float) -> None:
+    """A closed curve around a place: an orientation and its opposite are the same."""
+    angles = np.radians([*tuning.angles, *(angle + 180 for angle in tuning.angles), tuning.angles[0]])
+    values = tuning.curves[unit].numpy()
+    radius = 0.5 * np.concatenate([values, values, values[:1]]) / (values.max() or 1.0)
+    turn = np.linspace(0, 2 * math.pi, 60)
+    axes.plot(x + 0.5 * np.cos(turn), y - 0.5 * np.sin(turn), color=FAINT, linewidth=0.3)
+    colour = COLOURS[tuning.words[unit]]
+    across, down = x + radius * np.cos(angles), y - radius * np.sin(angles)
+    axes.fill(across, down, color=colour, alpha=0.25, linewidth=0)
+    axes.plot(across, down, color=colour, linewidth=0.8)

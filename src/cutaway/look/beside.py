@@ -1,0 +1,61 @@
+"""The same look at several subjects, side by side: trained and random weights, one epoch and another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from cutaway.errors import ConfigError
+from cutaway.look.kernels import Kernels
+from cutaway.look.maps import FeatureMaps
+
+R = TypeVar("R", FeatureMaps, Kernels)
+
+
+@dataclass(frozen=True)
+class Beside(Generic[R]):
+    """Results of one kind with the same layers.
+
+    Args:
+        results: of the same look, each of another subject.
+        names: what each is called.
+    """
+
+    results: Sequence[R]
+    names: Sequence[str]
+
+
+def beside(results: Sequence[R], names: Sequence[str] | None = None) -> Beside[R]:
+    """Set feature maps or kernels of several subjects side by side.
+
+    Args:
+        results: one or more of one kind, with the same layers and shapes.
+        names: what each is called; its subject's name when not given.
+
+    Raises:
+        ConfigError: there are none, or they do not fit together.
+    """
+    if not results:
+        raise ConfigError("results should be one or more feature maps or kernels; there are none.")
+    first, *others = results
+    shapes = {layer: tuple(value.shape) for layer, value in first.layers.items()}
+    for other in others:
+        if type(other) is not type(first):
+            told = f"{type(first).__name__} and {type(other).__name__}"
+            raise ConfigError(f"{told} can't stand side by side; give results of one look.")
+        for layer in dict.fromkeys((*shapes, *other.layers)):
+            theirs = tuple(other.layers[layer].shape) if layer in other.layers else None
+            if shapes.get(layer) != theirs:
+                raise ConfigError(
+                    f"{first.subject} and {other.subject} differ in {layer}: "
+                    f"{_told(shapes.get(layer))} and {_told(theirs)}. Side by side the layers are the same."
+                )
+    called = list(names) if names is not None else [result.subject for result in results]
+    if len(called) != len(results):
+        raise ConfigError(f"names should be {len(results)}, one for each result, not {len(called)}.")
+    return Beside(tuple(results), tuple(called))
+
+
+def _told(shape: tuple[int, ...] | None) -> str:
+    return "×".join(map(str, shape)) if shape else "no such layer"

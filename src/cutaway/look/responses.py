@@ -1,0 +1,207 @@
+"""What layers give for a few images, reduced at once: the numbers that streaming looks are made of.
+
+The units of all layers stand side by side, a column each, so that what is done with a few numbers an
+image is done once for all layers, and not once for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cutaway.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class LayerSize:
+    """What a layer gives for one image.
+
+    Args:
+        units: channels, or numbers of a dense layer.
+        grid: rows and columns of a unit's map; 1 × 1 for a dense layer.
+    """
+
+    units: int
+    grid: tuple[int, int]
+
+    @property
+    def places(self) -> int:
+        """Values of a unit for one image."""
+        return self.grid[0] * self.grid[1]
+
+    @classmethod
+    def of(cls, layer: str, output: Tensor, images: int) -> LayerSize:
+        """The size of an output ``(N, C, …)``.
+
+        Raises:
+            ConfigError: it has no row for each image, or no units.
+        """
+        shape = tuple(output.shape)
+        if len(shape) < 2 or shape[0] != images or 0 in shape:
+            found = "×".join(map(str, shape)) or "a single number"
+            raise ConfigError(
+                f"{layer} gives {found} for {images} image{'s'[: images != 1]}; images are counted along the "
+                "first axis, units along the second. Choose other layers."
+            )
+        rows = shape[2] if len(shape) > 3 else 1
+        return cls(shape[1], (rows, output[0, 0].numel() // rows))
+
+
+def columns(sizes: Mapping[str, LayerSize]) -> dict[str, slice]:
+    """The columns of each layer's units."""
+    found, start = {}, 0
+    for layer, size in sizes.items():
+        found[layer] = slice(start, start + size.units)
+        start += size.units
+    return found
+
+
+class Responses:
+    """The outputs of some layers for a few images; each summary is made when it is first asked for.
+
+    No map is copied: summaries are reductions over the outputs as they lie in memory, channels last or
+    first. All is float32, a map's sum by PyTorch's cascade of partial sums; whoever adds up over images
+    does so in float64. Summaries are ``(N, U)`` on the CPU, U being the units of all layers.
+
+    Args:
+        outputs: of each layer, ``(N, C)`` or ``(N, C, …)``; what follows is a unit's map.
+        inputs: of the model, ``(N, …)``; for messages.
+        numbers: the images' positions in the dataset, ``(N,)`` int64, ascending.
+        labels: their classes, ``(N,)`` int64.
+        sampled: which of them belong to the survey's sample, ``(S,)`` int64, from 0 to N − 1.
+    """
+
+    def __init__(
+        self,
+        outputs: Mapping[str, Tensor],
+        inputs: Tensor,
+        numbers: Tensor,
+        labels: Tensor,
+        sampled: Tensor,
+    ) -> None:
+        self.values = {
+            layer: output.float().flatten(2) if output.dim() > 2 else output.float()[..., None]
+            for layer, output in outputs.items()
+        }
+        """For each layer ``(N, C, P)``, where the output lies."""
+        self.numbers, self.labels, self.sampled = numbers, labels, sampled
+        self._inputs = inputs
+
+    @cached_property
+    def maxima(self) -> Tensor:
+        """The largest value of each map.
+
+        Raises:
+            DataError: a layer gives NaN or an infinite value; the message names it.
+        """
+        return self._finite(self._reduced(lambda values: values.amax(2)))
+
+    @cached_property
+    def means(self) -> Tensor:
+        """The mean of each map.
+
+        Raises:
+            DataError: as for the maxima.
+        """
+        return self._finite(torch.cat(self._means, 1).cpu())
+
+    @cached_property
+    def squares(self) -> Tensor:
+        """The sum over each map of (value − the map's mean)².
+
+        Taken from each map's own mean, so that nothing cancels where values vary little about a large
+        one.
+        """
+        means = iter(self._means)
+
+        def centred(values: Tensor) -> Tensor:
+            mean = next(means)[..., None]
+            if values.shape[2] == 1:
+                return torch.zeros_like(mean[..., 0])
+            # A squared difference in one pass over memory; var() takes a hundred times as long on maps
+            # that lie channels last.
+            return F.mse_loss(values, mean.expand_as(values), reduction="none").sum(2)
+
+        return self._reduced(centred)
+
+    @cached_property
+    def blank(self) -> Tensor:
+        """Which maps have one value everywhere, bool; where there is one place, which are zero."""
+        found = []
+        for values, part in self._parts():
+            maxima, squares = self.maxima[:, part], self.squares[:, part]
+            if values.shape[2] == 1:
+                found.append(maxima == 0)
+                continue
+            blank = squares == 0
+            # The mean of equal values may be rounded, so that they seem to differ from it; only then are
+            # minima worth another pass over memory.
+            rounded = squares <= 1e-9 * values.shape[2] * self.means[:, part].square()
+            if (rounded & ~blank).any():
+                blank |= rounded & (values.amin(2).cpu() == maxima)
+            found.append(blank)
+        return torch.cat(found, 1)
+
+    def places(self, rows: Tensor, units: Tensor) -> Tensor:
+        """Where in their maps some units are largest, first in reading order: ``(M,)`` int64.
+
+        Args:
+            rows: of the images, ``(M,)``.
+            units: a column for each row, ``(M,)``.
+        """
+        found = torch.zeros_like(rows)
+        layers = list(self._parts())
+        ends = torch.tensor([part.stop for _, part in layers])
+        layer_of = torch.bucketize(units, ends, right=True)
+        for number in layer_of.unique().tolist():
+            values, part = layers[number]
+            if values.shape[2] > 1:
+                chosen = (layer_of == number).nonzero().flatten()
+                at = rows[chosen].to(values.device), (units[chosen] - part.start).to(values.device)
+                found[chosen] = values[at].argmax(1).cpu()
+        return found
+
+    def sampled_places(self) -> Tensor:
+        """Where in its map each unit is largest, for the images of the sample: ``(S, U)`` int64."""
+        return self._reduced(lambda values: values[self.sampled.to(values.device)].argmax(2))
+
+    def sampled_minima(self) -> Tensor:
+        """The smallest value of each map, for the images of the sample: ``(S, U)``."""
+        return self._reduced(lambda values: values[self.sampled.to(values.device)].amin(2))
+
+    def _parts(self) -> Iterator[tuple[Tensor, slice]]:
+        start = 0
+        for values in self.values.values():
+            yield values, slice(start, start + values.shape[1])
+            start += values.shape[1]
+
+    @cached_property
+    def _means(self) -> list[Tensor]:
+        return [values.mean(2) for values in self.values.values()]
+
+    def _reduced(self, reduce: Callable[[Tensor], Tensor]) -> Tensor:
+        return torch.cat([reduce(values) for values in self.values.values()], 1).cpu()
+
+    def _finite(self, found: Tensor) -> Tensor:
+        """Refuse what can be neither ranked nor added up, and tell where it began."""
+        if found.sum().isfinite():  # a tenth of the time that all values take
+            return found
+        finite = found.isfinite()
+        for layer, (_, part) in zip(self.values, self._parts(), strict=True):
+            wrong = ~finite[:, part].all(1)
+            if wrong.any():
+                row = int(wrong.nonzero()[0])
+                kind = "NaN" if found[row, part].isnan().any() else "infinite values"
+                if not self._inputs[row].isfinite().all():
+                    cause = "Its input holds such values already: look at the image and its preprocessing."
+                elif wrong.all():
+                    cause = "So it does for all images: take weights from before they diverged."
+                else:
+                    cause = "Other images are right: look at this one, or leave it out."
+                raise DataError(f"{layer} gives {kind} for image {int(self.numbers[row])}. {cause}")
+        return found
