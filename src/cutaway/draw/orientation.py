@@ -48,9 +48,6 @@ def _(result: Orientation) -> Figure:
     for axes, (layer, units), count in zip(blocks, shown.items(), rows, strict=True):
         tuning = result.layers[layer]
         words = tuning.words
-        axes.set_xlim(-0.1, _ACROSS * _WIDE)
-        axes.set_ylim(count * _HIGH, -0.1)
-        axes.set_aspect("equal", anchor="W")
         axes.set_axis_off()
         axes.set_title(f"{layer}  {_told(words, len(units))}", size=8, loc="left", color=INK)
         kernels = result.kernels.get(layer)
@@ -61,6 +58,10 @@ def _(result: Orientation) -> Figure:
             _draw_curve(axes, tuning, unit, left + 1.55, top + 0.5)
             colour = COLOURS[words[unit]]
             axes.text(left, top + 1.18, f"{unit}  {words[unit]}", size=6.5, color=colour, parse_math=False)
+        # Last: pictures of kernels set limits and proportions of their own.
+        axes.set_xlim(-0.1, _ACROSS * _WIDE)
+        axes.set_ylim(count * _HIGH, -0.1)
+        axes.set_aspect("equal", anchor="W")
     return figure
 
 

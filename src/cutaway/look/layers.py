@@ -64,6 +64,7 @@ def layers(subject: Subject) -> list[LayerRow]:
             evaluating(subject.model),
             torch.random.fork_rng(),
             torch.no_grad(),
+            subject.applying(1),
             Calls(set(_LAYERS), behind=survey.called),
         ):
             subject.model(inputs)
@@ -130,4 +131,7 @@ class _Survey:
 
 
 def _is_leaf(module: nn.Module) -> bool:
+    # What runs inside a script is seen by no hook.
+    if isinstance(module, torch.jit.ScriptModule):
+        return True
     return not any(module.children()) and not getattr(module, "layers", None)

@@ -46,6 +46,7 @@ def stream(
     """
     if not len(images):
         raise DataError("There are no images to look at; give one or more.")
+    subject.refuse_shape(images)
     at_once = subject.batch or at_once or images_at_once(subject, images, layers)
     with (
         tracked("Reading layers", len(images), "images") as add,

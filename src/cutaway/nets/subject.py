@@ -59,6 +59,16 @@ class Subject:
         Raises:
             ConfigError: the images have another shape than the model takes.
         """
+        self.refuse_shape(images)
+        images = images.to(self.device)
+        return images if images.is_floating_point() else self.preprocess(images)
+
+    def refuse_shape(self, images: Tensor) -> None:
+        """Raise where images are not as the model takes them.
+
+        Raises:
+            ConfigError: the message has both shapes.
+        """
         if tuple(images.shape[1:]) != tuple(self.input_shape) or images.dim() != 4:
             wanted = "×".join(map(str, self.input_shape))
             found = "×".join(map(str, images.shape))
@@ -66,8 +76,6 @@ class Subject:
                 f"images should be N×{wanted}, not {found}. "
                 "cutaway.look.fitted(subject, images) brings images to a subject's size and channels."
             )
-        images = images.to(self.device)
-        return images if images.is_floating_point() else self.preprocess(images)
 
     def predict(self, images: Tensor, chunk: int = 100) -> Tensor:
         """Class probabilities, ``(N, K)`` float32 on the CPU.
@@ -112,9 +120,10 @@ class Subject:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
+            many = "1 image" if count == 1 else f"{count} images"
             reason = str(error).strip().partition("\n")[0].rstrip(".")
             mend = "If it takes one number of images only, say which: Subject(…, batch=N)."
-            raise ConfigError(f"{self.name} can't be applied to {count} images: {reason}. {mend}") from error
+            raise ConfigError(f"{self.name} can't be applied to {many}: {reason}. {mend}") from error
 
     def _applied(self, inputs: Tensor) -> Tensor:
         with self.applying(len(inputs)):
