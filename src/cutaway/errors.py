@@ -39,6 +39,10 @@ class DivergedError(CutawayError):
     """Training met a value that is not finite. Exit code 1."""
 
 
+class LostProcessError(CutawayError):
+    """One of several processes that train together is gone. Exit code 1."""
+
+
 class InterruptedRunError(CutawayError):
     """The user stopped a run; it can be resumed. Exit code 130, as shells give for Ctrl-C."""
 

@@ -53,7 +53,9 @@ def _walk(image: Array, n: int, drawn: Warp, movement: Movement, *, fill: Fill, 
         y, x = (y - (height - 1) / 2) / factor, (x - (width - 1) / 2) / factor
         # Clockwise, with y downwards: (1, 0) went to (cos, sin).
         back = complex(x, y) * complex(math.cos(angle), -math.sin(angle))
-        y, x = back.imag + height / 2, back.real + width / 2  # from the outer edge
+        # What stands above the middle (y below 0) had been pushed to the right.
+        y, x = back.imag, back.real + float(drawn.slant[n]) * back.imag
+        y, x = y + height / 2, x + width / 2  # from the outer edge
         y, x = top + y * tall / height - 0.5, left + x * wide / width - 0.5
         for dy, dx in itertools.product((0, 1), (0, 1)):
             weight = (1 - abs(y - math.floor(y) - dy)) * (1 - abs(x - math.floor(x) - dx))
@@ -69,7 +71,16 @@ def _walk(image: Array, n: int, drawn: Warp, movement: Movement, *, fill: Fill, 
         {"rotate": 180},
         {"scale": 0.6},
         {"crop": 0.2},
-        {"rotate": 30, "scale": 0.3, "crop": 0.5, "shift": 7, "flip": True, "flip_vertical": True},
+        {"shear": 40},
+        {
+            "rotate": 30,
+            "scale": 0.3,
+            "shear": 20,
+            "crop": 0.5,
+            "shift": 7,
+            "flip": True,
+            "flip_vertical": True,
+        },
     ],
 )
 def test_every_pixel_is_the_one_that_a_walk_back_finds(

@@ -31,6 +31,9 @@ class AugmentConfig(Section):
     flip_vertical: bool = setting(False, "mirror top to bottom, each image with an even chance")
     rotate: float = setting(0.0, "turn by up to so many degrees, both ways", "degrees", ge=0, le=180)
     scale: float = setting(0.0, "enlarge or shrink by up to this share", ge=0, lt=1)
+    shear: float = setting(
+        0.0, "slant by up to so many degrees, both ways, as italics are", "degrees", ge=0, le=60
+    )
     crop: float = setting(
         1.0,
         "take a window with at least this share of the area, sides 3:4 to 4:3, and scale it back",
@@ -49,5 +52,10 @@ class AugmentConfig(Section):
     @property
     def idle(self) -> bool:
         """Whether nothing is varied."""
-        moved = self.jitter or self.shift or self.rotate or self.scale or self.cutout or self.mixup
-        return not (moved or self.flip or self.flip_vertical) and self.crop == 1
+        moved = self.jitter or self.shift or self.warped or self.cutout or self.mixup
+        return not (moved or self.flip or self.flip_vertical)
+
+    @property
+    def warped(self) -> bool:
+        """Whether pixels come to stand between others, so that an image is interpolated."""
+        return bool(self.crop < 1 or self.rotate or self.scale or self.shear)

@@ -47,9 +47,34 @@ class TrainConfig(Section):
     )
     schedule: ScheduleKind = setting(ScheduleKind.ONE_CYCLE, "how the learning rate moves over the training")
     warmup: float = setting(0.2, "one-cycle: share of the steps in which the rate rises", ge=0, lt=1)
+    warmup_epochs: float = setting(
+        0.0,
+        "every other schedule: epochs in which the rate rises to what the schedule has",
+        "epochs",
+        ge=0,
+        le=100_000,
+    )
     step_epochs: int = setting(10, "step: epochs between two drops of the rate", "epochs", ge=1, le=100_000)
     step_factor: float = setting(0.1, "step: what each drop multiplies the rate by", gt=0, le=1)
     label_smoothing: float = setting(0.0, "share of the target that is spread over all classes", ge=0, lt=1)
+    average: float = setting(
+        0.0,
+        "epochs over which weights are averaged, the newest counting most; the mean is what is scored and "
+        "kept; 0 for the weights themselves",
+        "epochs",
+        ge=0,
+        le=100_000,
+    )
+    mirror: bool = setting(
+        False, "score and predict by the mean of an image and its mirror image; not for writing"
+    )
+    score_every: int = setting(
+        1,
+        "score validation and test after every so many epochs, and after the last",
+        "epochs",
+        ge=1,
+        le=100_000,
+    )
     freeze: tuple[str, ...] = setting((), "layers, by name or pattern, that keep their first weights")
     freeze_after: dict[str, int] = setting(
         {}, "layers, by name or pattern, that learn for so many epochs and then stay", "epochs"

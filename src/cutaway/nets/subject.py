@@ -26,6 +26,7 @@ class Subject:
         framing: how the images it learnt stand in their frame; for pictures brought later.
         plan: the net's plan where Cutaway built it.
         name: what it is called in pictures and reports.
+        mirror: predict by the mean of the logits for an image and its mirror image.
     """
 
     model: nn.Module
@@ -35,6 +36,7 @@ class Subject:
     framing: Framing | None = None
     plan: Plan | None = None
     name: str = "model"
+    mirror: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -65,8 +67,13 @@ class Subject:
         random state are left as they were.
         """
         with evaluating(self.model), torch.random.fork_rng(), torch.inference_mode():
-            parts = [self.model(self.inputs(part)).float().softmax(1).cpu() for part in images.split(chunk)]
+            parts = [self._logits(self.inputs(part)).softmax(1).cpu() for part in images.split(chunk)]
         return torch.cat(parts)
+
+    def _logits(self, inputs: Tensor) -> Tensor:
+        """Float32 logits ``(N, K)``."""
+        logits: Tensor = self.model(inputs).float()
+        return (logits + self.model(inputs.flip(3)).float()) / 2 if self.mirror else logits
 
 
 class evaluating:  # noqa: N801  used as a context manager only, and read like one

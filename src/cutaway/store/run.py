@@ -16,7 +16,7 @@ from cutaway.nets.layout import channels_last
 from cutaway.nets.subject import Subject
 from cutaway.store.ledger import EpochRow, Ledger, RunRow
 from cutaway.store.saved import Card, load_weights_file
-from cutaway.training import Checkpoint, Measured, load_weights
+from cutaway.training import Checkpoint, Measured, load_weights, weights_only
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Run:
         checkpoint, card = self.load(which)
         planned = plan(parse_net(card.net), card.input_shape)
         net = build(planned, seed=0)
-        load_weights(checkpoint.tensors, net)
+        load_weights(weights_only(checkpoint.tensors), net)
         net.eval()
         channels_last(net)
         return Subject(
@@ -113,6 +113,7 @@ class Run:
             card.framing,
             planned,
             f"{self.experiment.name} {self.id}",
+            card.mirror,
         )
 
     def images(self) -> Images:

@@ -37,6 +37,7 @@ class Card:
         preprocess: from pixels to inputs.
         framing: how the training images stand in their frame.
         position: where the training stood.
+        mirror: predict by the mean over an image and its mirror image.
         version: the Cutaway that wrote it.
     """
 
@@ -47,6 +48,7 @@ class Card:
     preprocess: Preprocess
     framing: Framing
     position: Position
+    mirror: bool = False
     version: str = __version__
 
     @classmethod
@@ -60,6 +62,7 @@ class Card:
             task.preprocess,
             task.framing,
             position,
+            task.experiment.train.mirror,
         )
 
     def to_json(self) -> str:
@@ -79,6 +82,7 @@ class Card:
             Preprocess.from_json(values["preprocess"]),
             Framing.from_json(values["framing"]),
             Position(**values["position"]),
+            values.get("mirror", False),
             values["version"],
         )
 

@@ -19,6 +19,7 @@ from cutaway.training.proposal import Proposal, propose
 from cutaway.training.score import Score, evaluate
 from cutaway.training.stop import Stop, stop_on_signals
 from cutaway.training.task import Task, prepare
+from cutaway.training.team import Team, assembled
 
 __all__ = [
     "Checkpoint",
@@ -40,6 +41,8 @@ __all__ = [
     "Stop",
     "Stopped",
     "Task",
+    "Team",
+    "assembled",
     "evaluate",
     "load_weights",
     "prepare",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cutaway.errors import StoreError
+from cutaway.training.averaging import means_of
 
 _MODEL, _OPTIMISER = "model.", "optimiser."
 
@@ -42,7 +43,8 @@ class Checkpoint:
     """Weights, optimiser, the sums of the epoch under way, and the place.
 
     Args:
-        tensors: by name: ``model.conv1.weight``, ``optimiser.0.momentum_buffer``, ``tally``, ``dynamics``.
+        tensors: by name: ``model.conv1.weight``, ``optimiser.0.momentum_buffer``,
+            ``average.conv1.weight``, ``tally``, ``dynamics``.
         position: the place.
     """
 
@@ -101,8 +103,9 @@ def load_weights(tensors: Mapping[str, Tensor], net: nn.Module) -> None:
 
 
 def weights_only(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The part that is needed to apply the net, not to train it on."""
-    return {name: value for name, value in tensors.items() if name.startswith(_MODEL)}
+    """The part that is needed to apply the net, not to train it on: means where there are some."""
+    means = {_MODEL + name: value for name, value in means_of(tensors).items()}
+    return {name: means.get(name, value) for name, value in tensors.items() if name.startswith(_MODEL)}
 
 
 def _parameters(optimiser: Optimizer) -> list[Tensor]:

@@ -21,6 +21,7 @@ class Started:
         epochs: all that there will be.
         epoch_steps: steps in one epoch.
         epoch_images: images in one epoch.
+        processes: how many train together.
     """
 
     device: str
@@ -29,6 +30,7 @@ class Started:
     epochs: int
     epoch_steps: int
     epoch_images: int
+    processes: int = 1
 
 
 @dataclass(frozen=True)

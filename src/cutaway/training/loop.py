@@ -5,30 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from cutaway.config import derive
-from cutaway.data import Varied
+from cutaway.config import ScheduleKind, derive
+from cutaway.data import Split, Varied
+from cutaway.errors import ConfigError
 from cutaway.nets.builder import Net
-from cutaway.nets.dropout import rows_of_batch
 from cutaway.nets.layout import channels_last
-from cutaway.nets.order import faster_order, run
 from cutaway.nets.randomness import seeded
 from cutaway.training import events
 from cutaway.training.allocator import freed_memory
+from cutaway.training.averaging import Average
 from cutaway.training.checkpoint import Checkpoint, Position, collect, restore
 from cutaway.training.device import choose_device, threads
-from cutaway.training.divergence import find_cause, is_finite, largest_weight
+from cutaway.training.divergence import is_finite, largest_weight
 from cutaway.training.dynamics import Dynamics
 from cutaway.training.freezing import Freezing
-from cutaway.training.objective import objectives
+from cutaway.training.gradient import Gradient, step_seed
 from cutaway.training.optimiser import learning_rate, make_optimiser
 from cutaway.training.room import Room, find_room
-from cutaway.training.score import Score, Tally, evaluate
+from cutaway.training.score import Score, Tally, count
 from cutaway.training.task import Task
+from cutaway.training.team import ALONE, Team, losses
 
 CUDA_CHECK_STEPS = 16
 """On a GPU the loop looks for values that are not finite this often: each look waits for the device."""
@@ -39,6 +39,7 @@ def train(
     observers: Sequence[events.Observer] = (),
     stop: Callable[[], bool] = lambda: False,
     checkpoint: Checkpoint | None = None,
+    team: Team = ALONE,
 ) -> Net:
     """Train a task's net and tell the observers.
 
@@ -51,22 +52,25 @@ def train(
         observers: called with every event, in order.
         stop: asked at every step.
         checkpoint: where to continue.
+        team: the processes that train along, each with the same task.
 
     Returns:
-        the net with its last weights, in evaluation mode.
+        the net with its last weights, or their mean where it is taken, in evaluation mode.
 
     Raises:
         ConfigError: the device is not there.
         StoreError: the checkpoint is another net's.
+        LostProcessError: a process of the team is gone.
     """
     recipe = task.experiment.train
-    device = choose_device(recipe.device)
+    device = choose_device(recipe.device, team.local_rank)
     room = task.room or find_room(recipe, task.plan, device)
-    with threads(recipe.threads), freed_memory(kept=room.roomy), seeded(0):
-        training = _Training(task, room, device, observers, stop)
+    with losses(), threads(recipe.threads, team.local_size), freed_memory(kept=room.roomy), seeded(0):
+        training = _Training(task, room, device, observers=observers, stop=stop, team=team)
         if checkpoint:
             training.restore(checkpoint)
         training.run()
+        training.average.settle()
     return training.net
 
 
@@ -78,9 +82,12 @@ class _Training:
         task: Task,
         room: Room,
         device: torch.device,
-        observers: Sequence[events.Observer],
-        stop: Callable[[], bool],
+        *,
+        observers: Sequence[events.Observer] = (),
+        stop: Callable[[], bool] = lambda: False,
+        team: Team = ALONE,
     ) -> None:
+        self.team = team
         self.task = task
         self.room = room
         self.recipe = task.experiment.train
@@ -89,11 +96,13 @@ class _Training:
         self.stop = stop
         self.net = task.build().to(device)
         channels_last(self.net)
-        self.computing = faster_order(self.net)
+        self.gradient = Gradient(self.net, task, room, team)
         self.optimiser = make_optimiser(self.net, self.recipe)
         self.parameters = [p for g in self.optimiser.param_groups for p in g["params"]]
         self.splits = {name: split.to(device) for name, split in task.images.splits.items()}
         self.batches = batch_bounds(len(self.splits["train"]), self.recipe.batch)
+        _check_shares(self.batches[-1], team)
+        self.average = Average(self.net, self.recipe.average * len(self.batches))
         self.position = Position()
         self.tally = Tally(device)
         # Weights to compare with are more copies: where memory is short, nothing is compared.
@@ -105,7 +114,10 @@ class _Training:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint."""
-        self.tally.sums = restore(checkpoint.tensors, self.net, self.optimiser).to(self.device)
+        sums = restore(checkpoint.tensors, self.net, self.optimiser).to(self.device)
+        if self.team.leads:  # they are those of all processes
+            self.tally.sums = sums
+        self.average.restore(checkpoint.tensors)
         if "dynamics" in checkpoint.tensors:
             self.dynamics.tensor = checkpoint.tensors["dynamics"]
         self.position = checkpoint.position
@@ -120,6 +132,7 @@ class _Training:
                 self.recipe.epochs,
                 len(self.batches),
                 len(self.splits["train"]),
+                self.team.size,
             )
         )
         if self.recipe.epochs == 0 and self.position.best_epoch < 0:
@@ -142,11 +155,14 @@ class _Training:
         order = torch.randperm(len(train), generator=generator).to(self.device)
         self.net.train()
         self.freezing.apply(self.net, epoch)
+        self.gradient.prepare()
         for number in range(first, len(self.batches)):
-            if self.stop() or self.is_late():
-                self.pause(number)
+            stopped, late, due = self.team.any(self.stop(), self.is_late(), self.is_due())
+            if stopped or late:
+                self.pause(number, late=late)
                 return False
-            self.keep(number)
+            if due:
+                self.keep(number)
             begin, end = self.batches[number]
             chosen = order[begin:end]
             if not self.step(self.vary(train.batch(chosen), train.labels[chosen], number), number):
@@ -167,17 +183,15 @@ class _Training:
     def step(self, batch: Varied, number: int) -> bool:
         """One step on a batch; false when it diverged."""
         done = self.position.epoch * len(self.batches) + number
-        labels = batch.labels
-        torch.manual_seed(derive(self.task.experiment.seed, "step", done))
+        torch.manual_seed(step_seed(self.task, done))
         self.lr = learning_rate(self.recipe, done, len(self.batches))
         for group in self.optimiser.param_groups:
             group["lr"] = self.lr
         self.optimiser.zero_grad()
-        results = [self.descend(batch, part) for part in self.parts(len(labels))]
-        objective = torch.stack([result[0] for result in results]).sum()
+        found = self.gradient.descend(batch)
         if self.device.type == "cpu" or number % CUDA_CHECK_STEPS == 0:
             gradients = [p.grad for p in self.parameters if p.grad is not None]
-            if not is_finite(objective, gradients):
+            if not is_finite(found.objective, gradients):
                 self.diverge(batch, number)
                 return False
         if self.recipe.clip:
@@ -185,45 +199,23 @@ class _Training:
         self.dynamics.before(number)
         self.optimiser.step()
         self.dynamics.after()
-        for (_, plain, logits), part in zip(results, self.parts(len(labels)), strict=True):
-            self.tally.add(plain, logits, labels[part])
+        self.average.follow(done)
+        self.tally.add(found.plain, found.logits, found.labels)
         return True
-
-    def parts(self, images: int) -> list[slice]:
-        """A batch as micro-batches that fit in memory, about equal; mostly one."""
-        # A batch that fits whole stays so with the image that was left over and joined it: batch norm.
-        whole = self.room.microbatch >= self.recipe.batch
-        count = 1 if whole else -(-images // self.room.microbatch)
-        return [slice(at * images // count, (at + 1) * images // count) for at in range(count)]
-
-    def descend(self, batch: Varied, part: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """Add a micro-batch's share of the batch's gradient to the weights' gradients.
-
-        Returns:
-            its share of the smoothed mean objective, and the plain objectives ``(n,)`` and logits
-            ``(n, K)`` of its images.
-        """
-        images = len(batch.labels)
-        with rows_of_batch(part, images):
-            logits = run(self.computing, self.task.preprocess(batch.pixels[part])).float()
-        plain, objective = objectives(logits, batch, part, self.recipe.label_smoothing)
-        share = objective * (len(plain) / images) if len(plain) < images else objective
-        share.backward()
-        return share.detach(), plain.detach(), logits.detach()
 
     def score(self, epoch: int, start: float) -> bool:
         """Score an epoch on all splits and offer its checkpoint; false when stopped before the end."""
         self.net.eval()
         self.optimiser.zero_grad()  # their memory is better used by scoring
         scores: dict[str, Score] = {}
-        learnt = self.tally.score()
+        learnt = self.total_tally().score()
         if learnt:
             scores["train"] = learnt
+        due = epoch % self.recipe.score_every == 0 or epoch == self.recipe.epochs
         for name in ("validation", "test"):
-            if name in self.splits:
-                found = evaluate(
-                    self.forward, self.task.preprocess, self.splits[name], self.stop, self.room.chunk
-                )
+            if name in self.splits and due:
+                with self.average.applied():
+                    found = self.evaluate(self.splits[name])
                 if found is None:
                     self.pause(self.position.step)
                     return False
@@ -236,7 +228,8 @@ class _Training:
             self.diverge(seen, len(self.batches) - 1)
             return False
         best = self.take_best(epoch, scores)
-        measured = self.dynamics.epoch(self.splits["train"], self.task.preprocess, self.room.chunk)
+        with self.average.applied():
+            measured = self.dynamics.epoch(self.splits["train"], self.task.preprocess, self.room.chunk)
         seconds = time.perf_counter() - start
         images = learnt.images if learnt else 0
         self.position = replace(self.position, epoch=epoch, step=0)
@@ -246,12 +239,37 @@ class _Training:
         self.kept = time.monotonic()
         return True
 
+    def evaluate(self, split: Split) -> Score | None:
+        """The net's score on a split, each process taking its share; None when stopped on the way."""
+        share = self.team.own(len(split))
+        own = split.take(torch.arange(share.start, share.stop, device=split.labels.device))
+        tally = count(
+            self.gradient.logits,
+            self.task.preprocess,
+            own if self.team.size > 1 else split,
+            self.stop,
+            self.room.chunk,
+        )
+        if self.team.any(tally is None)[0] or tally is None:
+            return None
+        tally.sums = self.team.total(tally.sums)
+        return tally.score()
+
+    def total_tally(self) -> Tally:
+        """What all processes have counted in this epoch."""
+        tally = Tally(self.device)
+        tally.sums = self.team.total(self.tally.sums)
+        return tally
+
     def take_best(self, epoch: int, scores: dict[str, Score]) -> bool:
         """Whether this epoch is the best so far: by validation error, then by its objective.
 
-        With no validation split the last epoch counts as the best; the test split never chooses.
+        With no validation split the last epoch counts as the best, and an epoch that was not scored is
+        none; the test split never chooses.
         """
         judge = scores.get("validation")
+        if "validation" in self.splits and judge is None:
+            return False
         error, objective = (judge.top1_error, judge.objective) if judge else (0.0, 0.0)
         now = self.position
         if judge and now.best_epoch >= 0 and (error, objective) >= (now.best_error, now.best_objective):
@@ -279,51 +297,42 @@ class _Training:
         limit = self.recipe.minutes
         return bool(limit) and time.monotonic() - self.begun >= 60 * limit
 
-    def keep(self, step: int) -> None:
-        """Offer a checkpoint within a long epoch."""
+    def is_due(self) -> bool:
+        """Whether it is time for a checkpoint within a long epoch."""
         minutes = self.recipe.checkpoint_minutes
-        if minutes and time.monotonic() - self.kept >= 60 * minutes:
-            self.position = replace(self.position, step=step)
-            self.tell(events.CheckpointDue(self.checkpoint(), best=False))
-            self.kept = time.monotonic()
+        return bool(minutes) and time.monotonic() - self.kept >= 60 * minutes
 
-    def pause(self, step: int) -> None:
+    def keep(self, step: int) -> None:
+        """Offer a checkpoint within an epoch."""
+        self.position = replace(self.position, step=step)
+        self.tell(events.CheckpointDue(self.checkpoint(), best=False))
+        self.kept = time.monotonic()
+
+    def pause(self, step: int, *, late: bool = False) -> None:
         """Offer a checkpoint of this very step."""
         self.position = replace(self.position, step=step)
         self.tell(events.CheckpointDue(self.checkpoint(), best=False))
-        reason = f"the time limit of {self.recipe.minutes:g} minutes" if self.is_late() else ""
+        reason = f"the time limit of {self.recipe.minutes:g} minutes" if late else ""
         self.tell(events.Stopped(self.position.epoch + 1, step, reason))
 
     def diverge(self, batch: Varied, number: int) -> None:
         """Find the cause, with the same dropout as in the step, and tell it."""
         done = self.position.epoch * len(self.batches) + number
-        cause = "the gradient"
-        for part in self.parts(len(batch.labels)):
-            torch.manual_seed(derive(self.task.experiment.seed, "step", done))
-            with rows_of_batch(part, len(batch.labels)):
-                cause = find_cause(
-                    self.net,
-                    self.task.preprocess(batch.pixels[part]),
-                    partial(self.objective, batch, part),
-                )
-            if cause != "the gradient":
-                break
+        cause = self.gradient.find_cause(batch, step_seed(self.task, done))
+        warmup = "warmup" if self.recipe.schedule is ScheduleKind.ONE_CYCLE else "warmup_epochs"
         reason = (
             f"{cause} is not finite. The learning rate was {self.lr:.4g}, {largest_weight(self.net)}. Try "
-            f"--train.lr {self.lr / 10:.2g}, --train.clip 1 or a longer --train.warmup"
+            f"--train.lr {self.lr / 10:.2g}, --train.clip 1 or a longer --train.{warmup}"
         )
         self.tell(events.Diverged(self.position.epoch + 1, number + 1, reason))
 
-    def objective(self, batch: Varied, part: slice, logits: Tensor) -> Tensor:
-        """The mean objective that training descends."""
-        return objectives(logits, batch, part, self.recipe.label_smoothing)[1]
-
     def checkpoint(self) -> Checkpoint:
-        gathered = {"tally": self.tally.sums, "dynamics": self.dynamics.tensor}
+        gathered = {
+            "tally": self.total_tally().sums,
+            "dynamics": self.dynamics.tensor,
+            **self.average.tensors(),
+        }
         return Checkpoint(collect(self.net, self.optimiser, gathered), self.position)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return run(self.computing, inputs)
 
     def tell(self, event: events.Event) -> None:
         for observer in self.observers:
@@ -344,6 +353,16 @@ def batch_bounds(images: int, batch: int) -> list[tuple[int, int]]:
     if len(starts) > 1 and images - starts[-1] == 1:
         starts.pop()
     return list(zip(starts, [*starts[1:], images], strict=True))
+
+
+def _check_shares(last: tuple[int, int], team: Team) -> None:
+    """Every process should have an image of every batch, of the epoch's last one too."""
+    images = last[1] - last[0]
+    if images < team.size:
+        raise ConfigError(
+            f"The last batch of an epoch has {images} images for {team.size} processes. "
+            "Choose another --train.batch."
+        )
 
 
 def _finite(score: Score) -> bool:

@@ -52,7 +52,10 @@ def learning_rate(recipe: TrainConfig, step: int, epoch_steps: int) -> float:
         step: counted from 0 over the whole training.
         epoch_steps: steps in one epoch.
     """
-    return recipe.lr * SCHEDULES[recipe.schedule](recipe, step, epoch_steps)
+    warm = recipe.warmup_epochs * epoch_steps
+    # One-cycle has a rise of its own.
+    rise = (step + 1) / warm if step + 1 < warm and recipe.schedule is not ScheduleKind.ONE_CYCLE else 1.0
+    return recipe.lr * rise * SCHEDULES[recipe.schedule](recipe, step, epoch_steps)
 
 
 @SCHEDULES.add(ScheduleKind.CONSTANT)

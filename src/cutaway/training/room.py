@@ -79,8 +79,9 @@ def find_room(recipe: TrainConfig, plan: Plan, device: torch.device) -> Room:
 
 
 def _states(recipe: TrainConfig) -> int:
-    """Numbers that the optimiser remembers for each weight."""
-    return int(recipe.momentum > 0) if recipe.optimiser is OptimiserKind.SGD else 2
+    """Numbers that are remembered for each weight: the optimiser's, and its mean."""
+    own = int(recipe.momentum > 0) if recipe.optimiser is OptimiserKind.SGD else 2
+    return own + int(recipe.average > 0)
 
 
 def _limit(recipe: TrainConfig, device: torch.device) -> int:

@@ -87,6 +87,18 @@ def evaluate(
         stop: asked after every chunk.
         chunk: images in one forward pass.
     """
+    tally = count(forward, preprocess, split, stop, chunk)
+    return tally.score() if tally else None
+
+
+def count(
+    forward: Callable[[Tensor], Tensor],
+    preprocess: Callable[[Tensor], Tensor],
+    split: Split,
+    stop: Callable[[], bool],
+    chunk: int,
+) -> Tally | None:
+    """The sums from which :func:`evaluate` reads a score."""
     tally = Tally(split.labels.device)
     with torch.inference_mode():
         for pixels, labels in split.chunks(chunk):
@@ -94,7 +106,7 @@ def evaluate(
                 return None
             logits = forward(preprocess(pixels)).float()
             tally.add(cross_entropies(logits, labels), logits, labels)
-    return tally.score()
+    return tally
 
 
 def cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:

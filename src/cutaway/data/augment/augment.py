@@ -38,7 +38,7 @@ class Varied:
 class Augment:
     """Variations of training images, a whole batch at a time.
 
-    In this order: jitter, crop with rotation, scaling, shift and flips, cutout, mixup. Cropping,
+    In this order: jitter, crop with rotation, slant, scaling, shift and flips, cutout, mixup. Cropping,
     turning and scaling are one interpolation with shift and flips in it; shift and flips by
     themselves copy pixels.
 
@@ -84,7 +84,7 @@ class Augment:
         if config.jitter:
             pixels = jitter(pixels, config.jitter, config.clutter, stream("jitter"))
         movement = Movement.draw(config, count, stream("movement"))
-        if config.crop < 1 or config.rotate or config.scale:
+        if config.warped:
             pixels = warp(pixels, Warp.draw(config, count, stream("warp")), movement, fill, means)
         elif config.shift or config.flip or config.flip_vertical:
             pixels = move(pixels, movement, fill, means)
@@ -98,4 +98,5 @@ class Augment:
 def _fill(config: AugmentConfig) -> Fill:
     """What is filled with; a window or a mirror image never reaches beyond the image."""
     # With the mean, a window at the image's border would be blended with it there.
-    return config.fill if config.shift or config.rotate or config.scale else Fill.EDGE
+    moved = config.shift or config.rotate or config.scale or config.shear
+    return config.fill if moved else Fill.EDGE

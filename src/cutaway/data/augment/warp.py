@@ -1,4 +1,4 @@
-"""Crop, rotation and scaling, with shift and flips among them: one bilinear interpolation for all."""
+"""Crop, rotation, slant and scaling, with shift and flips among them: one bilinear interpolation for all."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ class Warp:
         left: ``(N,)`` float32, likewise.
         angle: ``(N,)`` float32, clockwise, in radians.
         factor: ``(N,)`` float32, above 1 enlarged.
+        slant: ``(N,)`` float32, pixels to the right for each pixel upwards, before the image is turned.
     """
 
     tall: Tensor
@@ -38,12 +39,13 @@ class Warp:
     left: Tensor
     angle: Tensor
     factor: Tensor
+    slant: Tensor
 
     @classmethod
     def draw(cls, config: AugmentConfig, count: int, generator: torch.Generator) -> Warp:
-        """Area, place, angle and factor uniformly, the window's proportions so by their logarithm."""
+        """Area, place, angles and factor uniformly, the window's proportions so by their logarithm."""
         # Drawn whether wanted or not, so that an angle does not depend on what else is asked for.
-        chance = torch.rand(6, count, generator=generator, device=generator.device)
+        chance = torch.rand(7, count, generator=generator, device=generator.device)
         area = 1 - (1 - config.crop) * chance[0]
         # A window that is nearly as large as the image can't differ much from its proportions.
         most = (-area.log()).clamp(max=_WIDEST)
@@ -55,11 +57,12 @@ class Warp:
             left=chance[3],
             angle=math.radians(config.rotate) * (2 * chance[4] - 1),
             factor=1 + config.scale * (2 * chance[5] - 1),
+            slant=(math.radians(config.shear) * (2 * chance[6] - 1)).tan(),
         )
 
 
 def warp(pixels: Tensor, drawn: Warp, movement: Movement, fill: Fill, means: Tensor) -> Tensor:
-    """The images cropped, turned and scaled about their middle, shifted and mirrored, in this order.
+    """The images cropped, slanted, turned and scaled about their middle, shifted and mirrored, in this order.
 
     Each pixel of the result is looked up where all of it together takes it from, so that what stood
     beyond a window comes into sight where the image is turned, and only what is beyond the image is
@@ -68,7 +71,7 @@ def warp(pixels: Tensor, drawn: Warp, movement: Movement, fill: Fill, means: Ten
 
     Args:
         pixels: ``(N, C, H, W)``, uint8.
-        drawn: how to crop, turn and scale.
+        drawn: how to crop, slant, turn and scale.
         movement: how to shift and mirror.
         fill: what stands beyond the image.
         means: ``(C,)`` uint8, read for the fill "mean" alone.
@@ -86,7 +89,8 @@ def warp(pixels: Tensor, drawn: Warp, movement: Movement, fill: Fill, means: Ten
     middle_y = (1 - drawn.tall) * (2 * drawn.top - 1)
     middle_x = (1 - drawn.wide) * (2 * drawn.left - 1)
     grid = torch.empty(count, height, width, 2, device=pixels.device)
-    across, down = _times(unit_x * cosine, x), _times(unit_x * sine, y) + middle_x[:, None]
+    right, below = cosine - drawn.slant * sine, sine + drawn.slant * cosine
+    across, down = _times(unit_x * right, x), _times(unit_x * below, y) + middle_x[:, None]
     torch.add(across[:, None, :], down[:, :, None], out=grid[..., 0])
     across, down = _times(-unit_y * sine, x), _times(unit_y * cosine, y) + middle_y[:, None]
     torch.add(across[:, None, :], down[:, :, None], out=grid[..., 1])
