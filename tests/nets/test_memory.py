@@ -107,7 +107,9 @@ def step(training: _Training) -> None:
 def forward(training: _Training) -> None:
     training.net.eval()
     with torch.inference_mode():
-        training.gradient.logits(training.task.preprocess(training.splits["train"].pixels[torch.arange(BATCH)]))
+        training.gradient.logits(
+            training.task.preprocess(training.splits["train"].pixels[torch.arange(BATCH)])
+        )
 
 
 def peak(work: Callable[[], None], folder: Path) -> int:
