@@ -17,6 +17,7 @@ from cutaway.errors import CutawayError, nearest
         (errors.DataError, 1),
         (errors.StoreError, 1),
         (errors.DivergedError, 1),
+        (errors.LostProcessError, 1),
         (errors.InterruptedRunError, 130),
     ],
 )
