@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ import pytest
 import torch
 
 from cutaway.config import load_experiment
-from cutaway.errors import ConfigError
+from cutaway.errors import ConfigError, LostProcessError
 from cutaway.store import Store, resume, train
 from cutaway.training import prepare
 from cutaway.training.loop import train as train_task
-from cutaway.training.team import ALONE, Team
+from cutaway.training.team import ALONE, Team, last_words
 
 # Smooth, with small steps: what rounds otherwise in two processes is not blown up by the training itself.
 NET = (
@@ -163,3 +164,26 @@ def test_a_batch_with_fewer_images_than_processes_is_refused() -> None:
     task = prepare(load_experiment("digits", images))
     with pytest.raises(ConfigError, match="last batch of an epoch has 2 images for 3 processes"):
         train_task(task, team=Team(0, 3))
+
+
+@pytest.mark.parametrize(
+    ("team", "error", "deaf"),
+    [
+        (Team(0, 2), LostProcessError("gone"), True),
+        (Team(0, 2), ConfigError("wrong"), False),
+        (Team(0, 2), None, False),
+        (ALONE, LostProcessError("gone"), False),
+    ],
+)
+def test_after_a_loss_nobody_is_ended_before_the_message(
+    team: Team, error: Exception | None, deaf: bool
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(type(error)) if error else nullcontext(), last_words(team):
+            assert (signal.getsignal(signal.SIGTERM) == signal.SIG_IGN) == (team.size > 1)
+            if error:
+                raise error
+        assert signal.getsignal(signal.SIGTERM) == (signal.SIG_IGN if deaf else before)
+    finally:
+        signal.signal(signal.SIGTERM, before)

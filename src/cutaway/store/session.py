@@ -28,6 +28,7 @@ from cutaway.training import (
     Task,
     Team,
     assembled,
+    last_words,
     prepare,
     stop_on_signals,
 )
@@ -203,11 +204,11 @@ class _Company:
 def _record(run: Run, task: Task, checkpoint: Checkpoint | None, company: _Company) -> Run:
     team = company.team
     if not team.leads:
-        with stop_on_signals() as stop:
+        with last_words(team), stop_on_signals() as stop:
             train_task(task, (), stop, checkpoint, team)
         return run
     recorder = Recorder(run, task)
-    with locked(run.folder), stop_on_signals() as stop:
+    with last_words(team), locked(run.folder), stop_on_signals() as stop:
         remove_leftovers(run.folder)
         if company.announce:
             company.announce(run, task)

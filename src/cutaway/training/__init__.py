@@ -19,7 +19,7 @@ from cutaway.training.proposal import Proposal, propose
 from cutaway.training.score import Score, evaluate
 from cutaway.training.stop import Stop, stop_on_signals
 from cutaway.training.task import Task, prepare
-from cutaway.training.team import Team, assembled
+from cutaway.training.team import Team, assembled, last_words
 
 __all__ = [
     "Checkpoint",
@@ -44,6 +44,7 @@ __all__ = [
     "Team",
     "assembled",
     "evaluate",
+    "last_words",
     "load_weights",
     "prepare",
     "propose",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,6 +97,27 @@ def assembled() -> Iterator[Team]:
             yield team
     finally:
         dist.destroy_process_group()
+
+
+@contextmanager
+def last_words(team: Team) -> Iterator[None]:
+    """Inside, and after another process was lost, SIGTERM does not end this one.
+
+    ``torchrun`` sends it to all whose companion is gone, mostly between the training's end and its
+    message, and nobody would know how to go on. A training inside listens to it all the same.
+    """
+    if team.size == 1 or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        yield
+    except LostProcessError:
+        raise
+    except BaseException:
+        signal.signal(signal.SIGTERM, before)
+        raise
+    signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
