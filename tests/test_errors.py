@@ -7,7 +7,6 @@ import pytest
 from cutaway import errors
 from cutaway.errors import CutawayError, nearest
 
-
 CODES: dict[type[CutawayError], int] = {
     errors.ConfigError: 2,
     errors.NotFoundError: 3,
