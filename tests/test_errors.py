@@ -7,26 +7,25 @@ import pytest
 from cutaway import errors
 from cutaway.errors import CutawayError, nearest
 
+CODES: dict[type[CutawayError], int] = {
+    errors.ConfigError: 2,
+    errors.NotFoundError: 3,
+    errors.DataError: 1,
+    errors.StoreError: 1,
+    errors.DivergedError: 1,
+    errors.LostProcessError: 1,
+    errors.InterruptedRunError: 130,
+}
 
-@pytest.mark.parametrize(
-    ("kind", "code"),
-    [
-        (errors.CutawayError, 1),
-        (errors.ConfigError, 2),
-        (errors.NotFoundError, 3),
-        (errors.DataError, 1),
-        (errors.StoreError, 1),
-        (errors.DivergedError, 1),
-        (errors.InterruptedRunError, 130),
-    ],
-)
+
+@pytest.mark.parametrize(("kind", "code"), [(CutawayError, 1), *CODES.items()])
 def test_every_kind_of_error_has_its_exit_code(kind: type[CutawayError], code: int) -> None:
     assert issubclass(kind, CutawayError)
     assert kind.exit_code == code
 
 
 def test_no_kind_of_error_is_left_out_above() -> None:
-    assert len(CutawayError.__subclasses__()) == 6
+    assert set(CutawayError.__subclasses__()) == CODES.keys()
 
 
 def test_the_nearest_name_is_suggested_and_all_are_listed_in_order() -> None:

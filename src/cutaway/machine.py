@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 
 
+def processes() -> tuple[int, int]:
+    """This process's number among those that ``torchrun`` started, and how many they are; else 0 and 1."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def available_cores() -> int:
     """The cores that this process may use, which in a container can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -96,6 +96,15 @@ def test_every_kind_of_field_can_be_replaced(cutaway: Command, toml: Path, store
     assert found["train"]["batch"] == 50
 
 
+def test_fields_lie_as_deep_as_their_names_say(cutaway: Command, toml: Path, store: Path) -> None:
+    code, _, errors = cutaway(
+        "train", str(toml), "--store", str(store), "--train.epochs", "0", "--data.augment.shift", "2"
+    )
+    assert code == 0, errors
+    (run,) = Store(store).runs()
+    assert run.experiment.data.augment.shift == 2
+
+
 def test_json_is_one_object_on_stdout_and_progress_goes_to_stderr(
     cutaway: Command, toml: Path, store: Path
 ) -> None:

@@ -72,7 +72,15 @@ def _walk(image: Array, n: int, drawn: Warp, movement: Movement, *, fill: Fill, 
         {"scale": 0.6},
         {"crop": 0.2},
         {"shear": 40},
-        {"rotate": 30, "scale": 0.3, "shear": 20, "crop": 0.5, "shift": 7, "flip": True, "flip_vertical": True},
+        {
+            "rotate": 30,
+            "scale": 0.3,
+            "shear": 20,
+            "crop": 0.5,
+            "shift": 7,
+            "flip": True,
+            "flip_vertical": True,
+        },
     ],
 )
 def test_every_pixel_is_the_one_that_a_walk_back_finds(

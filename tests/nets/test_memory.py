@@ -92,7 +92,7 @@ def stepping(text: str, shape: Shape) -> _Training:
     preprocess = Preprocess((0.0,) * shape[0], (255.0,) * shape[0])
     room = Room(1 << 40, BATCH, BATCH, roomy=False)
     task = Task(experiment, images, preprocess, Framing.measured(split), net, room)
-    training = _Training(task, room, torch.device("cpu"), [], lambda: False)
+    training = _Training(task, room, torch.device("cpu"))
     training.net.train()
     step(training)
     training.optimiser.zero_grad()
@@ -107,7 +107,9 @@ def step(training: _Training) -> None:
 def forward(training: _Training) -> None:
     training.net.eval()
     with torch.inference_mode():
-        training.forward(training.task.preprocess(training.splits["train"].pixels[torch.arange(BATCH)]))
+        training.gradient.logits(
+            training.task.preprocess(training.splits["train"].pixels[torch.arange(BATCH)])
+        )
 
 
 def peak(work: Callable[[], None], folder: Path) -> int:

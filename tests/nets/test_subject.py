@@ -51,6 +51,20 @@ def test_the_size_of_the_chunks_makes_no_difference(model: Unsettled, images: Te
     torch.testing.assert_close(subject.predict(images, chunk), subject.predict(images, 2))
 
 
+def test_with_mirror_images_logits_are_averaged(model: Unsettled, images: Tensor) -> None:
+    """An image and its mirror image then have the same probabilities, which are those of the mean logits."""
+    subject = Subject(model, tuple(images.shape[1:]), mirror=True)  # type: ignore[arg-type]
+    found = subject.predict(images)
+    assert torch.allclose(subject.predict(images.flip(3)), found, atol=1e-6)
+    with torch.no_grad():
+        plain, mirrored = (
+            Subject(model, tuple(images.shape[1:])).predict(x).log()  # type: ignore[arg-type]
+            for x in (images, images.flip(3))
+        )
+    assert torch.allclose(((plain + mirrored) / 2).softmax(1), found, atol=1e-6)
+    assert not torch.allclose(plain.exp(), found, atol=1e-4)
+
+
 def test_predicting_leaves_modes_and_statistics_as_they_were(model: Unsettled, images: Tensor) -> None:
     model.norm.eval()  # frozen, as in fine-tuning
     modes = [module.training for module in model.modules()]

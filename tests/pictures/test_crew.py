@@ -38,7 +38,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def names_of(root: Path) -> list[str]:
-    return [entry.name for entry in open_place(root).list().entries]
+    return open_place(root).list().names
 
 
 def run(root: Path, target: Path, form: Form, shape: tuple[int, int, int] = (3, 8, 8)) -> Decoded:
@@ -94,7 +94,7 @@ def test_progress_counts_every_file_once_bad_ones_too(tmp_path: Path, workers: W
 
     told: list[Progress] = []
     place = Broken(tmp_path)
-    names = [entry.name for entry in place.list().entries]
+    names = place.list().names
     (tmp_path / "pixels").write_bytes(b"")
     with listening(told.append):
         found = decode_all(place, names, tmp_path / "pixels", (1, 8, 8), Form(1))

@@ -14,6 +14,7 @@ import pytest
 from cutaway.errors import DataError, NotFoundError
 from cutaway.pictures import Place, open_place
 from cutaway.pictures import place as rooms
+from cutaway.pictures.place import Listing
 
 KINDS = ("zip", "tar", "tar.gz", "tar.bz2", "tar.xz")
 
@@ -57,7 +58,7 @@ def packed(path: Path, files: Sequence[tuple[str, bytes]], kind: str) -> Path:
 
 
 def names(place: Place) -> list[str]:
-    return [entry.name for entry in place.list().entries]
+    return place.list().names
 
 
 def contents(place: Place) -> dict[str, bytes | str]:
@@ -79,8 +80,7 @@ def test_all_kinds_list_and_read_the_same(tmp_path: Path, kind: str) -> None:
     path = folder(tmp_path / "flowers") if kind == "folder" else packed(tmp_path, list(FILES.items()), kind)
     place = open_place(path)
     found = place.list()
-    assert [entry.name for entry in found.entries] == PICTURES
-    assert [entry.size for entry in found.entries] == [len(FILES[name]) for name in PICTURES]
+    assert found.names == PICTURES
     assert found.folders == FOLDERS
     assert found.bad == []
     assert contents(place) == {name: FILES[name] for name in PICTURES}
@@ -119,20 +119,36 @@ def test_a_stamp_changes_with_what_it_stands_for(tmp_path: Path) -> None:
     root = folder(tmp_path / "flowers")
     place = open_place(root)
     assert place.stamp() is None
-    before = place.list().entries
-    assert before == place.list().entries
+    before = place.list()
+    assert before == place.list()
+    assert before.digest() == place.list().digest()
     about = (root / "rose/2.png").stat()
     (root / "rose/2.png").write_bytes(b"TWO")
     os.utime(
         root / "rose/2.png", ns=(about.st_atime_ns, about.st_mtime_ns)
     )  # its change is seen all the same
-    after = place.list().entries
-    assert [one.name for one, other in zip(before, after, strict=True) if one != other] == ["rose/2.png"]
+    after = place.list()
+    assert [name for name in PICTURES if before.files[name] != after.files[name]] == ["rose/2.png"]
+    assert before.digest() != after.digest()
     archive = open_place(packed(tmp_path, [("a/1.png", b"1")], "zip"))
     stamp = archive.stamp()
     assert stamp == archive.stamp()
     packed(tmp_path, [("a/1.png", b"2")], "zip")
     assert archive.stamp() != stamp
+
+
+def test_a_digest_is_another_one_for_any_other_listing() -> None:
+    listings = [
+        Listing(),
+        Listing({"a.png": 1}),
+        Listing({"a.png": 2}),
+        Listing({"b.png": 1}),
+        Listing({"a.png": 1, "b.png": 1}),
+        Listing({"a.png": 1}, {"a"}),
+        Listing({"a.png": 1}, set(), [("a", "it is no file")]),
+        Listing({os.fsdecode(b"\xff.png"): 1}),
+    ]
+    assert len({listing.digest() for listing in listings}) == len(listings)
 
 
 # Links.

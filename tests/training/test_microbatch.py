@@ -71,9 +71,8 @@ def training(
         Framing.measured(split),
         planned,
     )
-    found = _Training(
-        task, Room(1 << 40, microbatch, 100, roomy=False), torch.device("cpu"), observers, lambda: False
-    )
+    room = Room(1 << 40, microbatch, 100, roomy=False)
+    found = _Training(task, room, torch.device("cpu"), observers=observers)
     found.net.double()
     found.net.train()
     return found
@@ -142,7 +141,8 @@ def test_no_part_has_more_images_than_the_micro_batch(microbatch: int) -> None:
             sizes.append(len(pixels))
             return super().__call__(pixels)
 
-    found.task = replace(found.task, preprocess=Counting((128.0, 100.0), (64.0, 50.0)))
+    counting = Counting((128.0, 100.0), (64.0, 50.0))
+    found.gradient._task = replace(found.task, preprocess=counting)
     split = found.splits["train"]
     with torch.random.fork_rng(devices=[]):
         assert found.step(Varied(split.pixels, split.labels, None, None), 0)

@@ -49,6 +49,21 @@ def test_one_cycle_without_warm_up_only_falls() -> None:
     assert found == sorted(found, reverse=True)
 
 
+@pytest.mark.parametrize("kind", [ScheduleKind.CONSTANT, ScheduleKind.COSINE, ScheduleKind.STEP])
+def test_a_warm_up_rises_to_the_schedule_in_equal_steps(kind: ScheduleKind) -> None:
+    plain = rates(TrainConfig(schedule=kind, lr=0.3, epochs=3))
+    warm = rates(TrainConfig(schedule=kind, lr=0.3, epochs=3, warmup_epochs=0.5))
+    assert warm[:5] == pytest.approx(
+        [rate * share / 5 for rate, share in zip(plain, range(1, 6), strict=False)]
+    )
+    assert warm[5:] == plain[5:]
+
+
+def test_one_cycle_keeps_to_its_own_warm_up() -> None:
+    recipe = TrainConfig(schedule=ScheduleKind.ONE_CYCLE, epochs=3)
+    assert rates(recipe.model_copy(update={"warmup_epochs": 1.0})) == rates(recipe)
+
+
 def test_decay_is_for_kernels_alone() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 2))
     groups = make_optimiser(net, TrainConfig(weight_decay=0.5)).param_groups

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,6 +40,20 @@ class StoreOption:
 
         return Store(self.store)
 
+
+def _nested(kind: Any, tokens: Any) -> dict[str, Any]:
+    """Fields as they were given, as deep as their names go; Cyclopts reads one dot only."""
+    del kind
+    if not isinstance(tokens, Mapping):
+        raise TypeError("a field has a dot in its name, so it is a dict")
+    return {
+        key: _nested(None, below) if isinstance(below, Mapping) else " ".join(token.value for token in below)
+        for key, below in tokens.items()
+    }
+
+
+Fields = Annotated[dict[str, Any], Parameter(show=False, converter=_nested, accepts_keys=True)]
+"""Fields of an experiment: ``--train.lr 0.1 --data.augment.shift 2``, nested as in TOML."""
 
 RunName = Annotated[str, Parameter(help="an id, a unique prefix of one, or last")]
 Json = Annotated[bool, Parameter(negative="", help="print one JSON object instead of text")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from cutaway.cli.console import Json, Output, note, say, say_json, say_table
+from cutaway.cli.console import Fields, Json, Output, note, say, say_json, say_table
 from cutaway.cli.picture import picture_kind, write_figure
 from cutaway.errors import ConfigError
 
@@ -66,7 +66,7 @@ def show(
     pyramid: Number = None,
     duplicates: bool = True,
     json: Json = False,
-    **fields: Annotated[dict[str, str], Parameter(show=False)],
+    **fields: Fields,
 ) -> None:
     """What is in a source: sizes, classes, pixel statistics, images in two splits, and a sheet of examples.
 

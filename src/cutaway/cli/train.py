@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from cutaway.cli.console import Json, RunName, StoreOption, note, say, say_json, say_line
+from cutaway.cli.console import Fields, Json, RunName, StoreOption, note, say, say_json, say_line
 from cutaway.errors import ConfigError
+from cutaway.machine import processes
 
 Text = Annotated[str | None, Parameter(negative="")]
 Number = Annotated[int | None, Parameter(negative="")]
@@ -29,7 +30,7 @@ def train(
     events: Events = None,
     store: StoreOption = StoreOption(),
     json: Json = False,
-    **fields: Annotated[dict[str, str], Parameter(show=False)],
+    **fields: Fields,
 ) -> None:
     """Train an experiment and record the run.
 
@@ -69,7 +70,7 @@ def train(
         run = train_experiment(
             experiment, overrides, store=store.open(), observers=follow.observers, announce=follow.announce
         )
-    if not events:
+    if not events and leads():
         _tell(run, json)
 
 
@@ -109,7 +110,7 @@ def resume(
             announce=follow.announce,
             say=note,
         )
-    if not events:
+    if not events and leads():
         _tell(found, json)
 
 
@@ -133,10 +134,20 @@ class _Following:
         announce(run, task)
 
 
+def leads() -> bool:
+    """Whether this process tells: of several that train together the first does."""
+    return processes()[0] == 0
+
+
 def announce(run: Any, task: Any) -> None:
     """Tell on stderr which run begins, with how many parameters and images."""
     sizes = ", ".join(f"{len(split):,} {name}" for name, split in task.images.splits.items())
     note(f"run {run.id}: {task.experiment.name}, {task.plan.parameters:,} parameters, images: {sizes}")
+    count = processes()[1]
+    if count > 1:
+        split = task.experiment.train.split_batchnorm
+        over = "its own share" if split else "the whole batch"
+        note(f"{count} processes share every batch; batch norm takes its means over {over}")
     skipped = task.images.skipped
     if skipped:
         what = "1 file was" if len(skipped) == 1 else f"{len(skipped):,} files were"

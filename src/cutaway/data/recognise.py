@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cutaway.data.sources import SOURCES
 from cutaway.errors import DataError, NotFoundError, nearest
-from cutaway.pictures import BadPictureError, Entry, Place, open_place, picture_size
+from cutaway.pictures import BadPictureError, Place, open_place, picture_size
 
 _PROBED = 300
 """Pictures whose size is looked at; what they have in common is stable by then."""
@@ -59,11 +59,11 @@ def recognise(what: str) -> Recognised:
         if is_one([path.name, *inside]):
             return Recognised(source, what, why_source="told by the names of its files")
     place = open_place(path)
-    entries = place.list().entries
-    if not entries:
+    pictures = place.list().names
+    if not pictures:
         raise DataError(f"{path} has no image files.")
-    flat = all("/" not in entry.name for entry in entries)
-    sizes = _sizes(place, entries)
+    flat = all("/" not in name for name in pictures)
+    sizes = _sizes(place, pictures)
     if flat:
         return Recognised(
             "patches",
@@ -99,11 +99,11 @@ _BY_NAMES: dict[str, Callable[[Sequence[str]], bool]] = {
 }
 
 
-def _sizes(place: Place, entries: Sequence[Entry]) -> list[tuple[int, int]]:
+def _sizes(place: Place, names: Sequence[str]) -> list[tuple[int, int]]:
     """Height and width of some pictures, spread over all; bad ones are left out."""
-    step = max(1, len(entries) // _PROBED)
+    step = max(1, len(names) // _PROBED)
     found = []
-    for _, where in place.read([entry.name for entry in entries[::step]]):
+    for _, where in place.read(names[::step]):
         if isinstance(where, str):
             continue
         try:

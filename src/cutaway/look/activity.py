@@ -92,9 +92,7 @@ class LayerActivity:
         first, second = (self.correlation.triu(1) > threshold).nonzero(as_tuple=True)
         alike = self.correlation[first, second]
         order = alike.argsort(descending=True, stable=True)
-        return list(
-            zip(first[order].tolist(), second[order].tolist(), alike[order].tolist(), strict=True)
-        )
+        return list(zip(first[order].tolist(), second[order].tolist(), alike[order].tolist(), strict=True))
 
 
 @dataclass(frozen=True)

@@ -201,9 +201,7 @@ def _band(ranking: Ranking, size: LayerSize, seen: Windows) -> Band:
     places = torch.stack((ranking.places.T // width, ranking.places.T % width), -1)
     if size.places == 1:
         places = torch.full_like(places, -1)
-    return Band(
-        ranking.numbers.T.contiguous(), ranking.values.T.contiguous(), places, seen.boxes(places)
-    )
+    return Band(ranking.numbers.T.contiguous(), ranking.values.T.contiguous(), places, seen.boxes(places))
 
 
 @dataclass(frozen=True)

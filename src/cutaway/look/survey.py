@@ -211,4 +211,3 @@ def _planned(
     classes = (*subject.classes, *map(str, range(len(subject.classes), labels)))
     surveyed = Surveyed(subject, split, count, classes, sizes, drawn)
     return Survey(surveyed, looks, chunk or max(1, min(_LARGEST, _MAPS // max(1, total))))
-

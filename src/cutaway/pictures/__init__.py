@@ -2,13 +2,12 @@
 
 from cutaway.pictures.cache import Cached, cache_entries, cache_folder, clear_cache, decoded
 from cutaway.pictures.decode import MOST_PIXELS, BadPictureError, Form, decode, picture_size
-from cutaway.pictures.place import Entry, Place, open_place
+from cutaway.pictures.place import Place, open_place
 
 __all__ = [
     "MOST_PIXELS",
     "BadPictureError",
     "Cached",
-    "Entry",
     "Form",
     "Place",
     "cache_entries",

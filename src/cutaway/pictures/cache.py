@@ -75,7 +75,7 @@ def decoded(place: Place, form: Form) -> Cached:
     if stamp is None:
         with _no_collection():
             listing = place.list()
-        stamp = _digest(json.dumps([listing.entries, sorted(listing.folders), listing.bad]))
+            stamp = listing.digest()
     about = {"version": _VERSION, "path": str(place.path.absolute()), "form": asdict(form)}
     about = json.loads(json.dumps(about))  # tuples are lists in a file
     folder = cache_folder() / "images" / _digest(json.dumps(about, sort_keys=True), stamp)[:32]
@@ -116,7 +116,7 @@ def _load(folder: Path) -> Cached | None:
 
 
 def _make(folder: Path, place: Place, listing: Listing, form: Form, about: dict[str, Any]) -> Cached:
-    names = [entry.name for entry in listing.entries]
+    names = listing.names
     if not names:
         why = f" ({listing.bad[0][0]}: {listing.bad[0][1]})" if listing.bad else ""
         raise DataError(f"{place.path} has no image files{why}.")

@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cutaway.config import Experiment, differences, load_experiment
 from cutaway.disk import locked, remove_leftovers
-from cutaway.errors import ConfigError, DivergedError, InterruptedRunError, NotFoundError, StoreError
+from cutaway.errors import (
+    ConfigError,
+    DivergedError,
+    InterruptedRunError,
+    LostProcessError,
+    NotFoundError,
+    StoreError,
+)
 from cutaway.store.reconstructions import FOLDER as RECONSTRUCTIONS
 from cutaway.store.recorder import Recorder
 from cutaway.store.run import Run
 from cutaway.store.store import Store
-from cutaway.training import Checkpoint, Diverged, Observer, Stopped, Task, prepare, stop_on_signals
+from cutaway.training import (
+    Checkpoint,
+    Diverged,
+    Observer,
+    Stopped,
+    Task,
+    Team,
+    assembled,
+    last_words,
+    prepare,
+    stop_on_signals,
+)
 from cutaway.training import train as train_task
 
 Announce = Callable[[Run, Task], None]
@@ -46,8 +65,10 @@ def train(
         DivergedError: a value was not finite; the message names the layer and what to try.
         InterruptedRunError: Ctrl-C or SIGTERM; the message has the line that continues the run.
     """
-    task = prepare(load_experiment(experiment, overrides))
-    return record(task, store or Store(), observers=observers, announce=announce)
+    complete = load_experiment(experiment, overrides)
+    with assembled() as team:
+        task = _prepared(complete, team)
+        return _begin(task, store or Store(), team, observers, announce)
 
 
 def record(
@@ -62,7 +83,27 @@ def record(
     Raises:
         as :func:`train`.
     """
-    return _record(store.create(task.experiment, task.images.skipped), task, None, observers, announce)
+    with assembled() as team:
+        return _begin(task, store, team, observers, announce)
+
+
+def _prepared(experiment: Experiment, team: Team) -> Task:
+    """The task, by one process after another: what the first decodes, the others find in the cache."""
+    if not team.leads:
+        team.wait()
+    task = prepare(experiment)
+    if team.leads:
+        team.wait()
+    return task
+
+
+def _begin(
+    task: Task, store: Store, team: Team, observers: Sequence[Observer], announce: Announce | None
+) -> Run:
+    """A new run, of which the first process tells the others."""
+    run = store.create(task.experiment, task.images.skipped) if team.leads else None
+    name = team.share(run.id if run else "", 64)
+    return _record(run or store.find(name), task, None, _Company(team, observers, announce))
 
 
 def resume(
@@ -108,11 +149,13 @@ def resume(
         # Sums over another number of threads differ in their last bits.
         recipe = experiment.train.model_copy(update={"threads": run.row.threads})
         experiment = experiment.model_copy(update={"train": recipe})
-    task = prepare(experiment)
-    checkpoint = _last_checkpoint(run, say)
-    if extend:
-        run.rewrite(asked)
-    return _record(run, task, checkpoint, observers, announce)
+    with assembled() as team:
+        task = _prepared(experiment, team)
+        checkpoint = _last_checkpoint(run, say)
+        team.wait()  # all have read what is written now
+        if extend and team.leads:
+            run.rewrite(asked)
+        return _record(run, task, checkpoint, _Company(team, observers, announce))
 
 
 def _check_unedited(run: Run, experiment: Experiment) -> None:
@@ -150,21 +193,33 @@ def _last_checkpoint(run: Run, say: Callable[[str], None] | None) -> Checkpoint 
         return found
 
 
-def _record(
-    run: Run,
-    task: Task,
-    checkpoint: Checkpoint | None,
-    observers: Sequence[Observer],
-    announce: Announce | None,
-) -> Run:
+@dataclass(frozen=True)
+class _Company:
+    """Who trains along, and who listens to the process that writes."""
+
+    team: Team
+    observers: Sequence[Observer]
+    announce: Announce | None
+
+
+def _record(run: Run, task: Task, checkpoint: Checkpoint | None, company: _Company) -> Run:
+    team = company.team
+    if not team.leads:
+        with last_words(team), stop_on_signals() as stop:
+            train_task(task, (), stop, checkpoint, team)
+        return run
     recorder = Recorder(run, task)
-    with locked(run.folder), stop_on_signals() as stop:
+    with last_words(team), locked(run.folder), stop_on_signals() as stop:
         remove_leftovers(run.folder)
         remove_leftovers(run.folder / RECONSTRUCTIONS)
-        if announce:
-            announce(run, task)
+        if company.announce:
+            company.announce(run, task)
         try:
-            train_task(task, [recorder, *observers], stop, checkpoint)
+            train_task(task, [recorder, *company.observers], stop, checkpoint, team)
+        except LostProcessError as error:
+            error = LostProcessError(f"{error} Start it again with torchrun and: resume {run.id}")
+            _note_failure(run, error)
+            raise error from None
         except BaseException as error:
             _note_failure(run, error)
             raise

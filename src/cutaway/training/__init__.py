@@ -21,6 +21,7 @@ from cutaway.training.reconstruction import Reconstruction
 from cutaway.training.score import Score, evaluate
 from cutaway.training.stop import Stop, stop_on_signals
 from cutaway.training.task import Task, prepare
+from cutaway.training.team import Team, assembled, last_words
 
 __all__ = [
     "Checkpoint",
@@ -44,7 +45,10 @@ __all__ = [
     "Stop",
     "Stopped",
     "Task",
+    "Team",
+    "assembled",
     "evaluate",
+    "last_words",
     "load_weights",
     "prepare",
     "propose",

@@ -86,7 +86,7 @@ class Gradient:
         """One batch; the global random state stands where the step begins."""
         images = len(batch.labels)
         share = self._team.own(images)
-        parts = list(self._parts(share, images))
+        parts = list(self._parts(share))
         found = []
         for part in parts:
             with self._quiet(last=part is parts[-1]):
@@ -109,7 +109,7 @@ class Gradient:
         (share * self._team.size if self._team.size > 1 else share).backward()
         return share.detach(), plain.detach(), logits.detach()
 
-    def _parts(self, share: slice, images: int) -> Iterator[slice]:
+    def _parts(self, share: slice) -> Iterator[slice]:
         """Some of a batch's images as micro-batches that fit in memory, about equal; mostly one."""
         own = share.stop - share.start
         # A batch that fits whole stays so with the image that was left over and joined it: batch norm.
@@ -127,7 +127,7 @@ class Gradient:
     def find_cause(self, batch: Varied, seed: int) -> str:
         """What made a batch's objective or gradient other than finite, with the step's own dropout."""
         images = len(batch.labels)
-        for part in self._parts(slice(0, images), images):
+        for part in self._parts(slice(0, images)):
             torch.manual_seed(seed)
             with rows_of_batch(part, images):
                 inputs = self._task.preprocess(batch.pixels[part])

@@ -29,7 +29,7 @@ from cutaway.training.pretraining import Pretraining
 from cutaway.training.room import Room, find_room
 from cutaway.training.score import Score, Tally, count
 from cutaway.training.task import Task
-from cutaway.training.team import ALONE, Team
+from cutaway.training.team import ALONE, Team, losses
 
 CUDA_CHECK_STEPS = 16
 """On a GPU the loop looks for values that are not finite this often: each look waits for the device."""
@@ -61,12 +61,13 @@ def train(
     Raises:
         ConfigError: the device is not there.
         StoreError: the checkpoint is another net's.
+        LostProcessError: a process of the team is gone.
     """
     recipe = task.experiment.train
     device = choose_device(recipe.device, team.local_rank)
     room = task.room or find_room(recipe, task.plan, device)
-    with threads(recipe.threads, team.local_size), freed_memory(kept=room.roomy), seeded(0):
-        training = _Training(task, room, device, observers, stop, team)
+    with losses(), threads(recipe.threads, team.local_size), freed_memory(kept=room.roomy), seeded(0):
+        training = _Training(task, room, device, observers=observers, stop=stop, team=team)
         if checkpoint:
             training.restore(checkpoint)
         training.run()
@@ -82,9 +83,10 @@ class _Training:
         task: Task,
         room: Room,
         device: torch.device,
-        observers: Sequence[events.Observer],
-        stop: Callable[[], bool],
-        team: Team,
+        *,
+        observers: Sequence[events.Observer] = (),
+        stop: Callable[[], bool] = lambda: False,
+        team: Team = ALONE,
     ) -> None:
         self.team = team
         self.task = task

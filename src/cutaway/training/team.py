@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -87,19 +89,44 @@ def assembled() -> Iterator[Team]:
     if torch.cuda.is_available():
         torch.cuda.set_device(local % torch.cuda.device_count())
     # What lies on the CPU goes by gloo, what lies on a GPU by NCCL.
-    with _losses():
+    with losses():
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     team = Team(int(os.environ["RANK"]), size, local, int(os.environ.get("LOCAL_WORLD_SIZE", str(size))))
     try:
-        with _losses():
+        with losses():
             yield team
     finally:
         dist.destroy_process_group()
 
 
 @contextmanager
-def _losses() -> Iterator[None]:
-    """Turns the many words for a connection that broke off into one."""
+def last_words(team: Team) -> Iterator[None]:
+    """Inside, and after another process was lost, SIGTERM does not end this one.
+
+    ``torchrun`` sends it to all whose companion is gone, mostly between the training's end and its
+    message, and nobody would know how to go on. A training inside listens to it all the same.
+    """
+    if team.size == 1 or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        yield
+    except LostProcessError:
+        raise
+    except BaseException:
+        signal.signal(signal.SIGTERM, before)
+        raise
+    signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def losses() -> Iterator[None]:
+    """Turns the many words for a connection that broke off into one.
+
+    Raises:
+        LostProcessError: another process is gone.
+    """
     try:
         yield
     except RuntimeError as error:
