@@ -94,9 +94,7 @@ def measured(layer: str, batch: int, rounds: int) -> dict[str, Any]:
     ways = {"cutaway": ours, "captum, one at once": theirs(1), "captum, 4 at once": theirs(4)}
     wanted = ours()
     for name, way in ways.items():
-        torch.testing.assert_close(
-            way(), wanted, atol=1e-5, rtol=1e-4, msg=lambda m, n=name: f"{layer}, {n}: {m}"
-        )
+        torch.testing.assert_close(way(), wanted, atol=1e-5, rtol=1e-4, msg=f"{layer}: {name} differs")
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds):
         for name in list(ways)[:: 1 if number % 2 == 0 else -1]:

@@ -125,7 +125,7 @@ def test_as_json(cutaway: Command, store: Store) -> None:
         ("greedy", ["-o", "x.png"], 2, "add --layers, or --pretraining"),
     ],
 )
-def test_what_can_not_be_shown(
+def test_what_can_not_be_shown(  # noqa: PLR0917  a parameter for each column
     cutaway: Command, store: Store, name: str, options: list[str], code: int, message: str
 ) -> None:
     found, out, err = cutaway("runs", "show", named(store, name).id, *options, "--store", store.folder)

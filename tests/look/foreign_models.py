@@ -163,7 +163,8 @@ class Tuples(Noted):
         pair = self.nest(first)
         self.note("nest[1][0]", pair.rest[0])
         self.note("nest[1][-1]", pair.rest[1])
-        return (pair.low + pair.rest[1] + second).flatten(1)
+        whole: Tensor = pair.low + pair.rest[1] + second
+        return whole.flatten(1)
 
 
 class Scales(nn.Module):

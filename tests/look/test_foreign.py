@@ -42,9 +42,7 @@ def test_every_step_is_captured_as_the_forward_pass_has_it(kind: type[Noted]) ->
                 found = outputs(INPUTS)
                 assert list(found) == asked
                 for name, value in found.items():
-                    torch.testing.assert_close(
-                        value, wanted[name], msg=lambda text, name=name: f"{name}: {text}"
-                    )
+                    torch.testing.assert_close(value, wanted[name], msg=f"{name} differs")
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -198,10 +196,10 @@ def test_a_fixed_batch_is_told_and_filled() -> None:
             feature_maps(Subject(model, model.shape), INPUTS[:3], layers_asked)
     with pytest.raises(ConfigError, match=r"can't be applied to 3 images"):
         Subject(model, model.shape).predict(INPUTS[:3])
-    many = torch.cat([INPUTS, INPUTS.flip(0), INPUTS[1:2]])
+    images = torch.cat([INPUTS, INPUTS.flip(0), INPUTS[1:2]])
     subject = Subject(model, model.shape, batch=4)
-    found = feature_maps(subject, many, ["head"]).layers["head"]
+    found = feature_maps(subject, images, ["head"]).layers["head"]
     wanted = torch.cat([model.notes(part)["head"] for part in (INPUTS, INPUTS.flip(0), INPUTS[[1, 1, 1, 1]])])
     torch.testing.assert_close(found, wanted[:9])
-    torch.testing.assert_close(subject.predict(many), wanted[:9].softmax(1))
+    torch.testing.assert_close(subject.predict(images), wanted[:9].softmax(1))
     assert len(found) == 9

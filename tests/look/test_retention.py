@@ -84,7 +84,7 @@ def test_the_error_is_that_of_ridge_by_hand() -> None:
     """Correlated images, a layer with a nonlinearity, least squares on the augmented system."""
     torch.manual_seed(2)
     model = nn.Sequential(nn.Conv2d(1, 3, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(27, 4))
-    model[0].bias.data += 0.3  # or nothing passes the ReLU
+    model.get_parameter("0.bias").data += 0.3  # or nothing passes the ReLU
     subject = Subject(model, (1, 8, 8))
 
     def smooth(count: int, seed: int) -> Split:

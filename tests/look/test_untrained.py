@@ -36,8 +36,8 @@ def subject() -> Subject:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.grad = torch.ones_like(parameter)
-        for parameter in (model.conv.weight, model.first.weight):
-            parameter.fill_(0.01)  # as nobody draws it
+        for weight in (model.conv.weight, model.first.weight):
+            weight.fill_(0.01)  # as nobody draws it
         assert model.norm.running_mean is not None
         model.norm.running_mean.fill_(9)
         model.norm.weight.fill_(7)

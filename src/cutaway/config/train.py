@@ -75,6 +75,9 @@ class TrainConfig(Section):
         ge=1,
         le=100_000,
     )
+    plain_epochs: int = setting(
+        0, "epochs at the end in which images are not varied", "epochs", ge=0, le=100_000
+    )
     freeze: tuple[str, ...] = setting((), "layers, by name or pattern, that keep their first weights")
     freeze_after: dict[str, int] = setting(
         {}, "layers, by name or pattern, that learn for so many epochs and then stay", "epochs"

@@ -36,8 +36,8 @@ def _(result: Cell) -> Figure:
     wide = map_mosaic(result.patch[order], _nothing(result.patch[order]))
     below = wide.size[1] > 1.5 * wide.size[0]
     figure = Figure(figsize=(9, 4.5) if below else (13, 3.8), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.25) if below else (1, 3))
-    axes = [left.subplots(), *(right.subplots(3, 1) if below else right.subplots(1, 3))]
+    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.25) if below else (1, 3), squeeze=False)[0]
+    axes = [left.subplots(), *(right.subplots(3, 1) if below else right.subplots(1, 3)).flat]
     _draw_field(axes[0], result)
     for panel, (name, values) in zip(axes[1:], panels.items(), strict=True):
         mosaic = map_mosaic(values, _nothing(values), numbers)

@@ -59,9 +59,7 @@ class Address:
         Raises:
             ConfigError: there is something else; the message names what there is.
         """
-        whole = self.text
-        if self.parts:
-            whole = whole[: _PARTS.search(whole).start()]  # type: ignore[union-attr]  it has parts
+        whole = _PARTS.sub("", self.text) if self.parts else self.text
         found = value
         for key in self.parts:
             try:
@@ -84,7 +82,8 @@ def parse_address(text: str, modules: Mapping[str, nn.Module]) -> Address:
     Raises:
         NotFoundError: there is neither such a module nor such a function.
     """
-    rest, path, argument, call = text, (), 0, 1
+    rest, argument, call = text, 0, 1
+    path: tuple[Key, ...] = ()
     if rest not in modules and (match := _PARTS.search(rest)):
         rest, path = rest[: match.start()], _keys(match[0])
     if rest not in modules and (match := _INPUT.search(rest)):

@@ -38,12 +38,12 @@ def beside(results: Sequence[R], names: Sequence[str] | None = None) -> Beside[R
     """
     if not results:
         raise ConfigError("results should be one or more feature maps or kernels; there are none.")
-    first, *others = results
-    shapes = {layer: tuple(value.shape) for layer, value in first.layers.items()}
-    for other in others:
-        if type(other) is not type(first):
-            told = f"{type(first).__name__} and {type(other).__name__}"
-            raise ConfigError(f"{told} can't stand side by side; give results of one look.")
+    first = results[0]
+    shapes: dict[str, tuple[int, ...]] = {layer: tuple(value.shape) for layer, value in first.layers.items()}
+    kinds = sorted({type(result).__name__ for result in results})
+    if len(kinds) > 1:
+        raise ConfigError(f"{' and '.join(kinds)} can't stand side by side; give results of one look.")
+    for other in results[1:]:
         for layer in dict.fromkeys((*shapes, *other.layers)):
             theirs = tuple(other.layers[layer].shape) if layer in other.layers else None
             if shapes.get(layer) != theirs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -172,7 +172,9 @@ class FindExemplars:
         bands = kept.bands(self.quantile)
         layers = {
             name: LayerExemplars(
-                *(_band(ranking.part(part), surveyed.sizes[name], seen[name]) for ranking in bands.rankings),
+                _band(bands.top.part(part), surveyed.sizes[name], seen[name]),
+                _band(bands.middle.part(part), surveyed.sizes[name], seen[name]),
+                _band(bands.bottom.part(part), surveyed.sizes[name], seen[name]),
                 bands.middles[part],
             )
             for name, part in surveyed.columns.items()
@@ -208,7 +210,9 @@ def _band(ranking: Ranking, size: LayerSize, seen: Windows) -> Band:
 class _Bands:
     """What stands in the result, for the units of all layers: top, middle and bottom, and the quantiles."""
 
-    rankings: tuple[Ranking, Ranking, Ranking]
+    top: Ranking
+    middle: Ranking
+    bottom: Ranking
     middles: Tensor
 
 
@@ -256,4 +260,4 @@ class _Kept:
         top, negated = self.extremes.part(slice(0, units)), self.extremes.part(slice(units, 2 * units))
         # 0 − x, so that a zero does not become −0.
         bottom = Ranking(0 - negated.values, negated.numbers, negated.places)
-        return _Bands((top, middle, bottom), middles)
+        return _Bands(top, middle, bottom, middles)

@@ -38,7 +38,8 @@ class Kernels:
 
     def norms(self, layer: str) -> Tensor:
         """The L2 norm of every slice, ``(filters, channels)``: how much a filter listens to a channel."""
-        return self.layers[layer].flatten(2).norm(dim=2)
+        norms: Tensor = torch.linalg.vector_norm(self.layers[layer].flatten(2), dim=2)
+        return norms
 
     def strongest(self, layer: str) -> Tensor:
         """Channels from the largest norm down, for every filter: ``(filters, channels)`` int64."""

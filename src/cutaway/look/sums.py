@@ -21,8 +21,16 @@ from cutaway.nets.parts import told_shape
 from cutaway.nets.subject import Subject
 
 _SUMS = {"conv2d", "conv_transpose2d", "linear"}
-_CONV = {"bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
-_TRANSPOSED = {"bias": None, "stride": 1, "padding": 0, "output_padding": 0, "groups": 1, "dilation": 1}
+_CONV: Mapping[str, Any] = {"bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+_TRANSPOSED: Mapping[str, Any] = {
+    "bias": None,
+    "stride": 1,
+    "padding": 0,
+    "output_padding": 0,
+    "groups": 1,
+    "dilation": 1,
+}
+_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"linear": {"bias": None}, "conv2d": _CONV}
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,7 @@ def find_sum(subject: Subject, images: Tensor, layer: str) -> Sum:
         _refuse_other(len(seen) == 1, layer, modules)
     name, args, kwargs, places = seen[0]
     refuse_nan(subject, inputs, {layer: output})
-    defaults = {"linear": {"bias": None}, "conv2d": _CONV}.get(name, _TRANSPOSED)
+    defaults: Mapping[str, Any] = _DEFAULTS.get(name, _TRANSPOSED)
     names = ["input", "weight", *defaults]
     given = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
     arguments = {key: v.detach() if isinstance(v, Tensor) else v for key, v in given.items()}

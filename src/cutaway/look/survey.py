@@ -7,7 +7,7 @@ do it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -185,7 +185,7 @@ def merge(one: Gathered, other: Gathered) -> None:
         kept.merge(more)
 
 
-def _planned(
+def _planned(  # noqa: PLR0917  those of survey
     subject: Subject,
     split: Split,
     looks: Sequence[StreamingLook[Any]],

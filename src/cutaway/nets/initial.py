@@ -14,6 +14,7 @@ from cutaway.config import InitKind, derive
 from cutaway.errors import ConfigError, nearest
 from cutaway.nets.builder import Net
 from cutaway.nets.plan import LayerPlan
+from cutaway.nets.whitening import whitening_kernels
 from cutaway.nets.words import AvgPool, MaxPool
 from cutaway.registry import Registry
 
@@ -23,7 +24,9 @@ Rule = Callable[[Tensor, int, int], None]
 RULES: Registry[Rule] = Registry("initialisation")
 
 
-def initialise(net: Net, kinds: Mapping[str, InitKind], seed: int) -> None:
+def initialise(
+    net: Net, kinds: Mapping[str, InitKind], seed: int, moments: Mapping[str, Tensor] | None = None
+) -> None:
     """Fill the kernels of the layers that ``kinds`` names; their biases become zero.
 
     Each layer draws from a stream of its own: how one begins does not depend on the others.
@@ -32,33 +35,54 @@ def initialise(net: Net, kinds: Mapping[str, InitKind], seed: int) -> None:
         net: as it was built; layers that are not named stay so.
         kinds: by a layer's dotted name, or a pattern such as ``conv*``; the last one that fits counts.
         seed: of all streams.
+        moments: for each layer that whitens, of the patches that it sees (:func:`patch_moment`).
 
     Raises:
         ConfigError: a pattern fits no layer with a kernel.
     """
-    kernels = {
-        name: module for name, module in net.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)
-    }
-    for pattern in kinds:
-        if not any(fnmatchcase(name, pattern) for name in kernels):
-            raise ConfigError(
-                f'init: no layer with a kernel is called "{pattern}".{nearest(pattern, kernels)}'
-            )
+    kernels = _kernels(net)
+    chosen = chosen_rules(net, kinds)
     pools = _pools(net.plan.rows)
     with torch.no_grad():
         for name, module in kernels.items():
-            kind = next((kinds[p] for p in reversed(list(kinds)) if fnmatchcase(name, p)), InitKind.TORCH)
+            kind = chosen[name]
             if kind is InitKind.TORCH:
                 continue
             taps = math.prod(module.weight.shape[2:])
             inputs, outputs = module.weight.shape[1] * taps, module.weight.shape[0] * taps
             if kind is InitKind.THEANO:
                 outputs //= pools.get(name, 1)
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(derive(seed, "init", name))
-                RULES[kind](module.weight, inputs, outputs)
+            if kind is InitKind.WHITEN:
+                found = whitening_kernels((moments or {})[name], len(module.weight))
+                module.weight.copy_(found.reshape(module.weight.shape))
+            else:
+                with torch.random.fork_rng(devices=[]):
+                    torch.manual_seed(derive(seed, "init", name))
+                    RULES[kind](module.weight, inputs, outputs)
             if module.bias is not None:
                 module.bias.zero_()
+
+
+def chosen_rules(net: nn.Module, kinds: Mapping[str, InitKind]) -> dict[str, InitKind]:
+    """The rule of every layer with a kernel, by its dotted name.
+
+    Raises:
+        ConfigError: a pattern fits no layer with a kernel.
+    """
+    kernels = _kernels(net)
+    for pattern in kinds:
+        if not any(fnmatchcase(name, pattern) for name in kernels):
+            raise ConfigError(
+                f'init: no layer with a kernel is called "{pattern}".{nearest(pattern, kernels)}'
+            )
+    return {
+        name: next((kinds[p] for p in reversed(list(kinds)) if fnmatchcase(name, p)), InitKind.TORCH)
+        for name in kernels
+    }
+
+
+def _kernels(net: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
+    return {name: module for name, module in net.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
 
 
 def _pools(rows: tuple[LayerPlan, ...]) -> dict[str, int]:

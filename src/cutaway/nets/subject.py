@@ -150,11 +150,6 @@ def _mend(given: object) -> str:
     inside = parts(given)
     return f" Say which part is: Subject(…, output={inside[0][0].strip('[]')})." if inside else ""
 
-    def _logits(self, inputs: Tensor) -> Tensor:
-        """Float32 logits ``(N, K)``."""
-        logits: Tensor = self.model(inputs).float()
-        return (logits + self.model(inputs.flip(3)).float()) / 2 if self.mirror else logits
-
 
 class evaluating:  # noqa: N801  used as a context manager only, and read like one
     """Inside, every module of a model is in evaluation mode; behind, modes and buffers are as before.

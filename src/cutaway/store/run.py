@@ -18,7 +18,7 @@ from cutaway.store.ledger import EpochRow, Ledger, PretrainRow, RunRow
 from cutaway.store.reconstructions import load_reconstructions
 from cutaway.store.saved import Card, load_weights_file, read_card
 from cutaway.training import Checkpoint, Measured, Reconstruction, load_weights, weights_only
-from cutaway.training.task import first_net
+from cutaway.training.task import first_moments, first_net, whitens
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,10 @@ class Run:
         checkpoint, card = self.load("last" if random else which)
         planned = plan(parse_net(card.net), card.input_shape)
         if random:
-            net = first_net(self.experiment, planned)
+            experiment, moments = self.experiment, {}
+            if whitens(experiment):
+                moments = first_moments(experiment, planned, self.images().split("train"), card.preprocess)
+            net = first_net(experiment, planned, moments)
         else:
             net = build(planned, seed=0)
             load_weights(weights_only(checkpoint.tensors), net)

@@ -198,7 +198,8 @@ class _Training:
     def vary(self, pixels: Tensor, labels: Tensor, number: int) -> Varied:
         """A batch as the augmentation gives it in this step: a whole one, however it is cut later."""
         pixels = pixels.to(self.device)
-        if self.task.augment is None:
+        is_plain = self.position.epoch >= self.recipe.epochs - self.recipe.plain_epochs
+        if self.task.augment is None or is_plain:
             return Varied(pixels, labels)
         done = self.position.epoch * len(self.batches) + number
         seed = self.task.experiment.seed_of("augment")

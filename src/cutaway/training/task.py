@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from cutaway.config import Experiment, derive
-from cutaway.data import Augment, Framing, Images, Preprocess, load_images
+import torch
+from torch import Tensor
+
+from cutaway.config import Experiment, InitKind, derive
+from cutaway.data import Augment, Framing, Images, Preprocess, Split, load_images
 from cutaway.errors import ConfigError
 from cutaway.nets import Plan, describe, find_net, plan_net
 from cutaway.nets.builder import Net, build
-from cutaway.nets.initial import initialise
+from cutaway.nets.initial import chosen_rules, initialise
+from cutaway.nets.whitening import patch_moment
 from cutaway.training.device import choose_device
 from cutaway.training.freezing import Freezing
 from cutaway.training.pretraining_room import fit_pretraining
@@ -29,6 +34,7 @@ class Task:
         room: the memory that a step may take and how the batch is cut; found when training begins
             unless given.
         augment: how training images are varied; None for not at all.
+        moments: for each layer whose first weights whiten, of the patches that it sees.
     """
 
     experiment: Experiment
@@ -38,18 +44,47 @@ class Task:
     plan: Plan
     room: Room | None = None
     augment: Augment | None = None
+    moments: Mapping[str, Tensor] = field(default_factory=dict)
 
     def build(self) -> Net:
         """The net with its first, random weights."""
-        return first_net(self.experiment, self.plan)
+        return first_net(self.experiment, self.plan, self.moments)
 
 
-def first_net(experiment: Experiment, planned: Plan) -> Net:
+def first_net(experiment: Experiment, planned: Plan, moments: Mapping[str, Tensor]) -> Net:
     """A net with the random weights that an experiment begins with."""
     seed = experiment.seed_of("weights")
     net = build(planned, derive(seed, "weights"))
-    initialise(net, experiment.init, seed)
+    initialise(net, experiment.init, seed, moments)
     return net
+
+
+def whitens(experiment: Experiment) -> bool:
+    """Whether first weights depend on the images."""
+    return InitKind.WHITEN in experiment.init.values()
+
+
+MEASURED = 5000
+"""Training images, spread evenly, over whose patches a first layer whitens."""
+
+
+def first_moments(
+    experiment: Experiment, planned: Plan, train: Split, preprocess: Preprocess
+) -> dict[str, Tensor]:
+    """What the first weights of layers that whiten depend on; mostly there are none.
+
+    Raises:
+        ConfigError: such a layer does not see the images.
+    """
+    if not whitens(experiment):
+        return {}
+    rules = chosen_rules(build(planned, seed=0), experiment.init)
+    count = min(MEASURED, len(train))
+    chosen = torch.arange(count) * len(train) // count
+    inputs = preprocess(train.batch(chosen))
+    return {
+        name: patch_moment(planned, name, inputs) for name, kind in rules.items() if kind is InitKind.WHITEN
+    }
 
 
 def prepare(experiment: Experiment, images: Images | None = None) -> Task:
@@ -77,14 +112,16 @@ def prepare(experiment: Experiment, images: Images | None = None) -> Task:
     if room.microbatch < recipe.batch:
         # Written down, so that the run is continued with the same sums.
         recipe = recipe.model_copy(update={"microbatch": room.microbatch})
+    preprocess = Preprocess.fit(experiment.data.preprocess, train)
     return Task(
         experiment.model_copy(update={"net": planned.spec.text(), "train": recipe, "pretrain": pretrain}),
         images,
-        Preprocess.fit(experiment.data.preprocess, train),
+        preprocess,
         Framing.of(train, experiment.data),
         planned,
         room,
         None if experiment.data.augment.idle else Augment.fit(experiment.data.augment, train),
+        first_moments(experiment, planned, train, preprocess),
     )
 
 
