@@ -55,7 +55,7 @@ class Mosaic:
     def evened(self) -> Mosaic:
         """The same tiles, each divided by its largest magnitude: shapes without their strength."""
         largest = np.nanmax(np.abs(self.tiles), axis=(1, 2), keepdims=True, initial=0.0)
-        tiles: Values = self.tiles / np.where(largest > 0, largest, 1).astype(np.float32)
+        tiles: Values = np.divide(self.tiles, np.where(largest > 0, largest, 1), dtype=np.float32)
         return replace(self, tiles=tiles)
 
     @property

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from torch import Tensor
 
 from cutaway.errors import ConfigError
 from cutaway.look.kernels import Kernels
@@ -39,22 +41,26 @@ def beside(results: Sequence[R], names: Sequence[str] | None = None) -> Beside[R
     if not results:
         raise ConfigError("results should be one or more feature maps or kernels; there are none.")
     first = results[0]
-    shapes: dict[str, tuple[int, ...]] = {layer: tuple(value.shape) for layer, value in first.layers.items()}
     kinds = sorted({type(result).__name__ for result in results})
     if len(kinds) > 1:
         raise ConfigError(f"{' and '.join(kinds)} can't stand side by side; give results of one look.")
-    for other in results[1:]:
-        for layer in dict.fromkeys((*shapes, *other.layers)):
-            theirs = tuple(other.layers[layer].shape) if layer in other.layers else None
-            if shapes.get(layer) != theirs:
+    shapes: list[dict[str, tuple[int, ...]]] = [_shapes(result.layers) for result in results]
+    for result, other in zip(results, shapes, strict=True):
+        for layer in dict.fromkeys((*shapes[0], *other)):
+            if shapes[0].get(layer) != other.get(layer):
                 raise ConfigError(
-                    f"{first.subject} and {other.subject} differ in {layer}: "
-                    f"{_told(shapes.get(layer))} and {_told(theirs)}. Side by side the layers are the same."
+                    f"{first.subject} and {result.subject} differ in {layer}: "
+                    f"{_told(shapes[0].get(layer))} and {_told(other.get(layer))}. "
+                    "Side by side the layers are the same."
                 )
     called = list(names) if names is not None else [result.subject for result in results]
     if len(called) != len(results):
         raise ConfigError(f"names should be {len(results)}, one for each result, not {len(called)}.")
     return Beside(tuple(results), tuple(called))
+
+
+def _shapes(layers: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {layer: tuple(value.shape) for layer, value in layers.items()}
 
 
 def _told(shape: tuple[int, ...] | None) -> str:

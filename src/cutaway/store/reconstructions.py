@@ -61,5 +61,5 @@ def _load(path: Path) -> Reconstruction:
                 torch.from_numpy(arrays["originals"]),
                 torch.from_numpy(arrays["reconstructions"]),
             )
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise StoreError(f"{path} can't be read ({error}). Move it aside, or train the run again.") from None
