@@ -40,23 +40,25 @@ def beside(results: Sequence[R], names: Sequence[str] | None = None) -> Beside[R
     """
     if not results:
         raise ConfigError("results should be one or more feature maps or kernels; there are none.")
-    first = results[0]
     kinds = sorted({type(result).__name__ for result in results})
     if len(kinds) > 1:
         raise ConfigError(f"{' and '.join(kinds)} can't stand side by side; give results of one look.")
-    shapes: list[dict[str, tuple[int, ...]]] = [_shapes(result.layers) for result in results]
-    for result, other in zip(results, shapes, strict=True):
-        for layer in dict.fromkeys((*shapes[0], *other)):
-            if shapes[0].get(layer) != other.get(layer):
-                raise ConfigError(
-                    f"{first.subject} and {result.subject} differ in {layer}: "
-                    f"{_told(shapes[0].get(layer))} and {_told(other.get(layer))}. "
-                    "Side by side the layers are the same."
-                )
+    _refuse_other_shapes([(result.subject, _shapes(result.layers)) for result in results])
     called = list(names) if names is not None else [result.subject for result in results]
     if len(called) != len(results):
         raise ConfigError(f"names should be {len(results)}, one for each result, not {len(called)}.")
     return Beside(tuple(results), tuple(called))
+
+
+def _refuse_other_shapes(subjects: Sequence[tuple[str, dict[str, tuple[int, ...]]]]) -> None:
+    first, wanted = subjects[0]
+    for name, found in subjects:
+        for layer in dict.fromkeys((*wanted, *found)):
+            if wanted.get(layer) != found.get(layer):
+                raise ConfigError(
+                    f"{first} and {name} differ in {layer}: {_told(wanted.get(layer))} and "
+                    f"{_told(found.get(layer))}. Side by side the layers are the same."
+                )
 
 
 def _shapes(layers: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
