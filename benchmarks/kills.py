@@ -124,6 +124,8 @@ class Process:
 
     def told(self) -> list[dict[str, Any]]:
         """The events that it told; a line that was cut off is none."""
+        if not self.out.exists():  # killed before its first instruction
+            return []
         lines = self.out.read_text("utf-8").split("\n")[:-1]
         return [json.loads(line) for line in lines]
 
@@ -205,6 +207,8 @@ class Bench:
             self.counts["kills"] += 1
             self.counts["kills of the command line"] += real
             place = self.look(run, process.told(), place)
+            if run and run.status == "finished":  # killed with nothing left to do but to end
+                break
         assert run is not None
         self.counts["runs finished"] += 1
         self.problems += differences(run, expected)

@@ -21,6 +21,7 @@ from cutaway.draw import report_run
 from cutaway.draw.report import LARGEST
 from cutaway.look import Answers, answers, feature_maps, kernels
 from cutaway.store import Run, Store, train
+from cutaway.training.learning import learning, sentences
 
 _VOID = {"meta", "link", "img", "br", "hr", "input", "source"}
 
@@ -313,6 +314,91 @@ def test_large_images_do_not_make_it_too_large(tmp_path: Path) -> None:
     assert len(page.encode()) < LARGEST
     assert_self_contained(page)
     assert Tree(page).root.one("section", id="mistakes").all("li")
+
+
+@pytest.fixture(scope="module")
+def lacking(tmp_path_factory: pytest.TempPathFactory) -> Node:
+    """The report of a run with a class of no test image, epochs that were not scored, and no dynamics."""
+    folder = tmp_path_factory.mktemp("lacking")
+    generator = torch.Generator().manual_seed(4)
+    for prefix, labels in (("train", [0, 1, 2] * 20), ("t10k", [0, 2] * 10)):
+        pixels = torch.randint(256, (len(labels), 8, 8), generator=generator).to(torch.uint8)
+        write_idx(folder / f"{prefix}-images-idx3-ubyte", pixels)
+        write_idx(folder / f"{prefix}-labels-idx1-ubyte", torch.tensor(labels, dtype=torch.uint8))
+    experiment = load_experiment(
+        Experiment(),
+        {
+            "net": "conv 2 3x3 | relu | flatten | dense 3",
+            "data": {"source": "idx", "path": str(folder), "validation": 20},
+            "train": {"epochs": 3, "batch": 10, "score_every": 2, "dynamics": 0},
+        },
+    )
+    page = report_run(train(experiment, store=Store(folder / "runs")))
+    assert_self_contained(page)
+    return Tree(page).root
+
+
+def test_a_class_without_test_images_has_no_error(lacking: Node) -> None:
+    _, first, missing, last = rows(lacking.one("table", **{"class": "confusion"}))
+    assert missing[1:] == ["", "", "", "none"]
+    assert first[-1].endswith("%")
+    assert last[-1].endswith("%")
+
+
+def test_epochs_that_were_not_scored_have_blanks(lacking: Node) -> None:
+    heads, names, *body = rows(lacking.one("section", id="training").one("table"))
+    assert heads == ["", "train", "validation", "test", ""]
+    assert len(names) == 1 + 3 * 3 + 1
+    assert [[bool(cell) for cell in row] for row in body] == [
+        [True] * 4 + [False] * 6 + [True],
+        [True] * 11,
+        [True] * 11,  # the last one is always scored
+    ]
+
+
+def test_without_measurements_it_says_so(lacking: Node) -> None:
+    section = lacking.one("section", id="layers")
+    assert "Nothing was measured of the layers: train.dynamics is 0" in section.text
+    assert not section.all("svg")
+
+
+def test_it_tells_how_layers_learnt(trained: Run, tree: Node) -> None:
+    section = tree.one("section", id="layers")
+    measured = trained.measured()
+    # The words are those of the command.
+    assert [item.text for item in section.all("li")] == sentences(measured)
+    assert len(section.all("li")) >= 1
+    labels = [picture.attributes["aria-label"] for picture in section.all("svg")]
+    assert labels[0] == "steps of every layer, as a heat map"
+    assert len(labels) == 4
+    heat = section.all("svg")[0]
+    assert len(heat.all("image")) >= 1
+    texts = [text.text for text in heat.all("text")]
+    layers, units = section.all("tbody")
+    found = learning(measured)
+    assert [name for name in texts if name in {one.layer for one in found}] == [one.layer for one in found]
+    last = measured[max(measured)]
+    for row, one in zip(rows(layers), found, strict=True):
+        steps = [layers_[one.layer] for found_ in measured.values() for layers_ in found_.steps.values()]
+        gradient = sum(step.weight_gradient for step in steps) / len(steps)
+        final = [layers_[one.layer] for layers_ in last.steps.values()]
+        update = sum(step.update for step in final) / len(final)
+        assert (row[0], row[1], row[4]) == (one.layer, f"{gradient:.2g}", f"{update:.2g}")
+        assert row[5] == f"{final[-1].distance:.2g}"
+    assert rows(units) == [
+        [name, str(one.units), str(one.dead), str(one.rare), str(one.saturated)]
+        for name, one in last.units.items()
+    ]
+
+
+def test_pictures_of_layers_that_do_not_fit_are_left_out_and_said_so(
+    trained: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cutaway.draw.report.run_report._DYNAMICS_BUDGET", 0)
+    section = Tree(report_run(trained)).root.one("section", id="layers")
+    assert not section.all("svg")
+    assert "4 more pictures would not fit" in section.text
+    assert f"cutaway runs show {trained.id} --layers -o FILE" in section.text
 
 
 @pytest.fixture(scope="module")

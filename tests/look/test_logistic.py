@@ -106,3 +106,12 @@ def test_features_that_never_vary_leave_the_shares_of_the_classes() -> None:
     shares = F.softmax(found.bias, 0)
     torch.testing.assert_close(shares, torch.tensor([0.6, 0.3, 0.1]), atol=1e-4, rtol=0)
     assert not found.weights.any()
+
+
+@pytest.mark.parametrize("images", [12, 40])
+def test_more_features_than_images_end_at_the_same_optimum(images: int) -> None:
+    """Their principal directions come from the images' inner products: a way of its own."""
+    features, labels = some_data(images=images, width=30)
+    (found,) = fit_logistic(features, labels, 3, [0.01], flat=1e-9)
+    weights, _ = descended(features.numpy(), labels.numpy(), 3, 0.01)
+    np.testing.assert_allclose(found.weights, weights, atol=1e-5)

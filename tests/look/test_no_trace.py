@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,7 +16,25 @@ from torch import Tensor, nn
 from cutaway import Subject
 from cutaway.data import Split
 from cutaway.errors import ConfigError, DataError, NotFoundError
-from cutaway.look import answers, capture, feature_maps, kernels
+from cutaway.look import (
+    activity,
+    answers,
+    capture,
+    cell,
+    deaths,
+    exemplars,
+    feature_maps,
+    fitted,
+    kernels,
+    knockout,
+    layers,
+    orientation,
+    probe,
+    rank,
+    retention,
+    similarity,
+    untrained,
+)
 
 
 class BrokenError(Exception):
@@ -68,6 +88,12 @@ def split(images: Tensor, label: int = 2) -> Split:
     return Split(images, torch.full((len(images),), label), torch.arange(len(images)))
 
 
+def many(count: int = 24) -> Split:
+    """Noise of three classes, enough to fit something on."""
+    noise = torch.randint(256, (count, 1, 8, 8), generator=torch.Generator().manual_seed(4))
+    return Split(noise.to(torch.uint8), torch.arange(count) % 3, torch.arange(count))
+
+
 def captured(subject: Subject, layers: list[str]) -> None:
     with capture(subject.model, layers) as outputs:
         outputs(subject.inputs(IMAGES))
@@ -105,6 +131,49 @@ CASES = {
     "kernels": Case(kernels),
     "kernels: unknown layer": Case(lambda s: kernels(s, ["conv", "conv7"]), NotFoundError),
     "kernels: no kernels": Case(lambda s: kernels(s, ["conv", "norm"]), ConfigError),
+    "layers": Case(layers),
+    "layers: model breaks": Case(layers, BrokenError, blown=True),
+    "untrained": Case(untrained),
+    "fitted": Case(lambda s: fitted(s, torch.zeros(2, 3, 5, 5, dtype=torch.uint8))),
+    "cell": Case(lambda s: cell(s, IMAGES[:1], "conv", 1)),
+    "cell of a dense layer": Case(lambda s: cell(s, IMAGES[:1], "dense", 1)),
+    "cell: no sum": Case(lambda s: cell(s, IMAGES[:1], "norm", 1), ConfigError),
+    "cell: no such unit": Case(lambda s: cell(s, IMAGES[:1], "conv", 4), NotFoundError),
+    "cell: model breaks": Case(lambda s: cell(s, IMAGES[:1], "dense", 1), BrokenError, blown=True),
+    "probe": Case(lambda s: probe(s, many(), many())),
+    "probe: unknown layer": Case(lambda s: probe(s, many(), many(), ["conv7"]), NotFoundError),
+    "probe: model breaks": Case(lambda s: probe(s, many(), many()), BrokenError, blown=True),
+    "probe: wrong shape": Case(lambda s: probe(s, many(), split(WRONG_SHAPE)), ConfigError),
+    "similarity": Case(lambda s: similarity(s, IMAGES)),
+    "similarity with another": Case(lambda s: similarity(s, IMAGES, other=untrained(s))),
+    "similarity: too few": Case(lambda s: similarity(s, IMAGES[:3]), DataError),
+    "similarity: model breaks": Case(lambda s: similarity(s, IMAGES), BrokenError, blown=True),
+    "rank": Case(lambda s: rank(s, IMAGES)),
+    "rank: too few": Case(lambda s: rank(s, IMAGES[:1]), DataError),
+    "rank: model breaks": Case(lambda s: rank(s, IMAGES), BrokenError, blown=True),
+    "retention": Case(lambda s: retention(s, many(), many())),
+    "retention: no images": Case(lambda s: retention(s, many(0), many()), DataError),
+    "retention: model breaks": Case(lambda s: retention(s, many(), many()), BrokenError, blown=True),
+    "orientation": Case(orientation),
+    "orientation of a dense layer": Case(lambda s: orientation(s, ["dense"])),
+    "orientation: unknown layer": Case(lambda s: orientation(s, ["conv7"]), NotFoundError),
+    "orientation: model breaks": Case(lambda s: orientation(s, ["dense"]), BrokenError, blown=True),
+    "knockout": Case(lambda s: knockout(s, split(IMAGES), ["conv", "dense"])),
+    "knockout of a call, set to means": Case(lambda s: knockout(s, split(IMAGES), ["relu@1"], value="mean")),
+    "knockout: unknown layer": Case(lambda s: knockout(s, split(IMAGES), ["conv7"]), NotFoundError),
+    "knockout: no such unit": Case(lambda s: knockout(s, split(IMAGES), units=[4]), NotFoundError),
+    "knockout: too many classes": Case(lambda s: knockout(s, split(IMAGES, 3)), DataError),
+    "knockout: model breaks": Case(lambda s: knockout(s, split(IMAGES)), BrokenError, blown=True),
+    "exemplars": Case(lambda s: exemplars(s, many())),
+    "exemplars: unknown layer": Case(lambda s: exemplars(s, many(), ["conv7"]), NotFoundError),
+    "exemplars: no images": Case(lambda s: exemplars(s, many(0)), DataError),
+    "exemplars: wrong shape": Case(lambda s: exemplars(s, split(WRONG_SHAPE)), ConfigError),
+    "exemplars: model breaks": Case(lambda s: exemplars(s, many()), BrokenError, blown=True),
+    "activity": Case(lambda s: activity(s, many(), epochs={1: s})),
+    "activity: unknown layer": Case(lambda s: activity(s, many(), ["conv7"]), NotFoundError),
+    "activity: no images": Case(lambda s: activity(s, many(0)), DataError),
+    "activity: model breaks": Case(lambda s: activity(s, many()), BrokenError, blown=True),
+    "deaths": Case(lambda s: deaths({1: s, 2: s}, many(), ["act", "dense"])),
     "answers": Case(lambda s: answers(s, split(IMAGES))),
     "answers: wrong shape": Case(lambda s: answers(s, split(WRONG_SHAPE)), ConfigError),
     "answers: model breaks": Case(lambda s: answers(s, split(IMAGES)), BrokenError, blown=True),
@@ -150,7 +219,11 @@ def state(model: nn.Module) -> dict[str, Any]:
             name: None if p.grad is None else p.grad.clone() for name, p in model.named_parameters()
         },
         "requires_grad": {name: p.requires_grad for name, p in model.named_parameters()},
-        "random": {"torch": torch.get_rng_state()},
+        "random": {
+            "torch": torch.get_rng_state(),
+            "numpy": str(np.random.get_state(legacy=False)),  # noqa: NPY002
+            "python": random.getstate(),
+        },
         "switches": {"grad": torch.is_grad_enabled(), "inference": torch.is_inference_mode_enabled()},
     }
 

@@ -77,8 +77,11 @@ def compare(
 def statistics(model: nn.Module) -> nn.Module:
     """Weights of a seed, and statistics other than 0 and 1."""
     generator = torch.Generator().manual_seed(7)
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, 0, 0.3, generator=generator)
+    for name, parameter in model.named_parameters():
+        # Large enough for every unit to make a difference that no rounding hides.
+        wide = parameter.dim() > 1
+        size = (3 / parameter[0].numel()) ** 0.5 if wide else 0.3
+        nn.init.normal_(parameter, 0 if wide or "bias" in name else 1, size, generator=generator)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             assert module.running_mean is not None
@@ -263,7 +266,7 @@ class Escaping(nn.Module):
         self.way = way
         self.conv = nn.Conv2d(3, 6, 3)
         self.dense = nn.Linear(6, 4)
-        self.fixed = torch.jit.freeze(torch.jit.script(nn.Tanh()).eval()) if way == "script" else nn.Tanh()
+        self.fixed = torch.jit.script(nn.Tanh()) if way == "script" else nn.Tanh()
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x).mean((2, 3))
@@ -352,6 +355,23 @@ def test_a_value_from_before_the_layer_that_is_changed_later_is_kept_as_it_was()
             return self.dense((x + skip).mean((2, 3)))  # type: ignore[no-any-return]
 
     compare(Subject(statistics(Late()), SHAPE), "conv", 6)
+
+
+def test_a_part_of_a_value_is_written_from_another_part_and_by_a_view() -> None:
+    class Writing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 6, 3)
+            self.dense = nn.Linear(8, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.conv(x)
+            x[:, 0] = x[:, 1]
+            part = x[:, 2:4]
+            part *= part.amax((2, 3), keepdim=True)
+            return self.dense(torch.cat([x, x[:, 2:4].square()], 1).mean((2, 3)))  # type: ignore[no-any-return]
+
+    compare(Subject(statistics(Writing()), SHAPE), "conv", 6)
 
 
 def test_a_layer_that_has_no_part_in_the_logits_costs_nothing() -> None:

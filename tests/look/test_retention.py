@@ -75,8 +75,11 @@ def test_reconstructions_are_of_the_first_test_images(subject: Subject) -> None:
     )
     torch.testing.assert_close(found.reconstructions["turned"], found.originals, atol=1e-4, rtol=0)
     part = found.reconstructions["part"]
-    torch.testing.assert_close(part[..., :4], found.originals[..., :4], atol=0.02, rtol=0)
     mean = some_split(600).pixels.float().mean(0) / 255
+    # The strength that spares the lost half from noise costs the known one a little.
+    wrong, spread = (part - found.originals).square(), (found.originals - mean).square()
+    assert float(wrong[..., :4].sum() / spread[..., :4].sum()) < 0.02
+    assert float(wrong[..., 4:].sum() / spread[..., 4:].sum()) > 0.9
     torch.testing.assert_close(found.reconstructions["gone"], mean.expand(3, 1, 8, 8), atol=1e-5, rtol=0)
 
 
@@ -88,7 +91,7 @@ def test_the_error_is_that_of_ridge_by_hand() -> None:
     subject = Subject(model, (1, 8, 8))
 
     def smooth(count: int, seed: int) -> Split:
-        coarse = some_split(count, seed, (1, 3, 3)).pixels.float()
+        coarse = some_split(count, seed, (1, 6, 6)).pixels.float()
         pixels = F.interpolate(coarse, (8, 8), mode="bilinear", align_corners=False)
         return Split(pixels.to(torch.uint8), torch.arange(count) % 2, torch.arange(count))
 

@@ -97,3 +97,13 @@ def test_a_word_is_for_all_layers() -> None:
     assert load_experiment(Experiment(), {"init": {"conv1": "theano"}}).init == {"conv1": InitKind.THEANO}
     with pytest.raises(ConfigError):
         load_experiment(Experiment(), {"init": "hee"})
+
+
+def test_dirac_passes_every_input_on_and_fills_the_units_beyond_them() -> None:
+    values = torch.randn(2, 3, 8, 8)
+    net = build(plan(parse_net("conv 5 3x3 same"), (3, 8, 8)), seed=0)
+    initialise(net, {"conv1": InitKind.DIRAC}, 3)
+    out = net(values).detach()
+    assert torch.equal(out[:, :3], values)
+    others = net.get_parameter("conv1.weight")[3:]
+    assert float(others.detach().std()) == pytest.approx(math.sqrt(1 / 27), rel=0.3)

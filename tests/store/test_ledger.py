@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,16 @@ def test_the_newest_run_is_the_first(ledger: Ledger) -> None:
     for name in ("b", "c"):
         ledger.add_run(name, name, "", "")
     assert [run.id for run in ledger.runs()] == ["c", "b", "abc"]
+
+
+def test_a_clock_that_jumps_back_changes_no_order(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, now in (("b", 3000.0), ("c", 1000.0), ("d", 2000.0)):
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        ledger.add_run(name, name, "", "")
+    assert [run.id for run in ledger.runs()] == ["d", "c", "b", "abc"]
+    ledger.remove_run("d")
+    ledger.add_run("e", "e", "", "")  # in the place of the one that was removed
+    assert [run.id for run in ledger.runs()] == ["e", "c", "b", "abc"]
 
 
 def test_an_epoch_that_fails_half_way_leaves_nothing(ledger: Ledger) -> None:

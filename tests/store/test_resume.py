@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,17 @@ import pytest
 import torch
 
 from cutaway.config import Experiment, load_experiment
-from cutaway.errors import ConfigError, InterruptedRunError, StoreError
+from cutaway.errors import ConfigError, DivergedError, InterruptedRunError, StoreError
 from cutaway.store import Run, Store, resume, train
+from cutaway.store.saved import save_weights
 from cutaway.training import EpochDone, Event, StepDone
 
 Command = Callable[..., tuple[int, str, str]]
 
 
-def _short(small: Experiment, **fields: Any) -> Experiment:
+def _short(small: Experiment, net: str = "", **fields: Any) -> Experiment:
     values = {
+        "net": net or small.net,
         "data": {"train_images": 200, "validation": 100},
         "train": {"batch": 50, "epochs": 3, "checkpoint_minutes": 0, **fields},
     }
@@ -199,3 +202,61 @@ def test_a_table_and_a_stream_for_other_programs(tmp_path: Path, cutaway: Comman
         found = float(row["validation_top1_error"])
         assert found == line["scores"]["validation"]["top1_error"] == kept.scores["validation"].top1_error
     assert cutaway(*arguments, "--log", "xml")[0] == 2
+
+
+def test_a_checkpoint_of_another_run_of_the_same_net_is_refused(
+    small: Experiment, tmp_path: Path, whole: dict[str, torch.Tensor]
+) -> None:
+    run, other = (_killed(small, Store(tmp_path / name), 10) for name in ("a", "b"))
+    last = run.folder / "last.safetensors"
+    last.write_bytes((other.folder / "last.safetensors").read_bytes())
+    with pytest.raises(StoreError) as caught:
+        resume(run)
+    assert f"is of the run {other.id}, not of {run.id}" in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 2
+    last.unlink()  # as the message says
+    _assert_whole(resume(run), whole)
+
+
+def test_a_checkpoint_of_another_net_is_refused(small: Experiment, tmp_path: Path) -> None:
+    run = _killed(small, Store(tmp_path), 10)
+    checkpoint, card = run.load("last")
+    # The same shapes: only the card tells that these weights were learnt with another activation.
+    other = replace(card, net=card.net.replace("relu", "tanh"))
+    assert other.net != card.net
+    save_weights(run.folder / "last.safetensors", checkpoint.tensors, other)
+    with pytest.raises(StoreError, match="is of another net than its experiment"):
+        resume(run)
+
+
+def test_a_checkpoint_of_other_shapes_is_refused(small: Experiment, tmp_path: Path) -> None:
+    run = _killed(small, Store(tmp_path), 10)
+    checkpoint, card = run.load("last")
+    tensors = dict(checkpoint.tensors)
+    tensors["model.conv1.weight"] = tensors["model.conv1.weight"][:, :, 1:]
+    save_weights(run.folder / "last.safetensors", tensors, card)
+    with pytest.raises(StoreError, match=r"of another net: conv1.weight does not fit"):
+        resume(run)
+
+
+def test_a_run_that_diverged_in_its_first_epoch_says_what_works(
+    small: Experiment, tmp_path: Path, cutaway: Command
+) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(DivergedError) as caught:
+        train(_short(small, net="flatten | dense 50 | dense 50 | dense 10", lr=1000, batch=10), store=store)
+    assert "Training diverged in epoch 1, step " in str(caught.value)
+    assert "are kept" not in str(caught.value)
+    run = store.find("last")
+    assert run.status == "diverged"
+    with pytest.raises(ConfigError, match="has diverged and would again"):
+        resume(run)
+    code, out, err = cutaway("evaluate", run.id, "--store", tmp_path)
+    assert (code, out) == (3, "")
+    assert "diverged before it saved any weights (epoch 1, step " in err
+    assert "resume" not in err
+    told = f"cutaway train {run.folder / 'experiment.toml'}"
+    assert told in err.replace("\n", " ")
+    # What it says works.
+    learnt = train(run.folder / "experiment.toml", {"train": {"lr": 0.001, "epochs": 1}}, store=store)
+    assert learnt.status == "finished"

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
+from cutaway.data import Framing, Preprocess
 from cutaway.errors import NotFoundError, StoreError
 from cutaway.store import Run
 from cutaway.store.ledger import Ledger
-from cutaway.store.saved import load_weights_file
+from cutaway.store.saved import Card, load_weights_file, read_card, save_weights
+from cutaway.training import Position
 
 
 def test_a_run_keeps_its_best_and_its_last_weights(trained: Run) -> None:
@@ -47,6 +51,75 @@ def test_a_damaged_file(trained: Run, tmp_path: Path, damage: str) -> None:
     path.write_bytes({"cut": content[:-100], "empty": b"", "text": b"hello", "no card": content}[damage])
     with pytest.raises(StoreError, match="can't be read as a checkpoint"):
         load_weights_file(path)
+
+
+def _little(path: Path) -> tuple[Path, Card]:
+    """A file of a few bytes, and its card."""
+    shape = (1, 4, 4)
+    card = Card(
+        "abc", "flatten | dense 2", shape, ("é", "b"), Preprocess((0.5,), (2.0,)), Framing(shape), Position(1)
+    )
+    tensors = {"model.a": torch.arange(6.0).view(2, 3), "tally": torch.ones(2, dtype=torch.float64)}
+    save_weights(path, tensors, card)
+    return path, card
+
+
+def test_a_flipped_bit_is_found_anywhere(tmp_path: Path) -> None:
+    """In the card, in the rest of the header and in the weights alike. All eight bits were tried once."""
+    path, card = _little(tmp_path / "last.safetensors")
+    assert load_weights_file(path)[1] == card
+    content = path.read_bytes()
+    taken = []
+    for place in range(len(content)):
+        for bit in {0, 5, place % 8}:
+            damaged = bytearray(content)
+            damaged[place] ^= 1 << bit
+            path.write_bytes(damaged)
+            try:
+                load_weights_file(path)
+            except StoreError:
+                continue
+            taken.append((place, bit))
+    assert taken == []
+
+
+def test_every_cut_is_found(tmp_path: Path) -> None:
+    path, _ = _little(tmp_path / "last.safetensors")
+    content = path.read_bytes()
+    for size in range(len(content)):
+        path.write_bytes(content[:size])
+        with pytest.raises(StoreError, match="can't be read as a checkpoint"):
+            load_weights_file(path)
+
+
+def test_a_damaged_card_is_found_without_reading_the_weights(tmp_path: Path) -> None:
+    path, card = _little(tmp_path / "last.safetensors")
+    assert read_card(path) == card
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"dense 2", b"dense 3"))
+    with pytest.raises(StoreError, match="the checksum of its card does not fit"):
+        read_card(path)
+
+
+@pytest.mark.parametrize("kept", [{"cutaway"}, {"cutaway", "crc32"}])
+def test_a_file_of_an_earlier_version_is_still_read(tmp_path: Path, kept: set[str]) -> None:
+    path, card = _little(tmp_path / "last.safetensors")
+    with safe_open(path, framework="pt") as file:
+        metadata = {name: text for name, text in file.metadata().items() if name in kept}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+    assert metadata.keys() == kept
+    save_file(tensors, path, metadata)
+    checkpoint, found = load_weights_file(path)
+    assert found == card
+    assert checkpoint.tensors.keys() == tensors.keys()
+
+
+def test_the_checkpoint_before_the_last_is_one_of_a_run_s_weights(trained: Run, tmp_path: Path) -> None:
+    assert trained.weights_path("previous") == trained.folder / "previous.safetensors"
+    assert trained.load("previous")[1].position.epoch == 1
+    run = Run("abc", tmp_path, Ledger(tmp_path / "ledger.sqlite"))
+    with pytest.raises(NotFoundError, match="no checkpoint before its last"):
+        run.load("previous")
 
 
 def test_a_run_that_saved_nothing(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from cutaway.nets import parse_net, plan
 from cutaway.nets.builder import Net, build
 from cutaway.nets.walk import walk
 from cutaway.training import CheckpointDue, EpochDone, Event, Measured, StepDone, prepare, train
-from cutaway.training.dynamics import Dynamics, watch_units
+from cutaway.training.dynamics import Dynamics, sample_size, watch_units
 from cutaway.training.learning import learning, sentences
 
 NET = "conv 3 3x3\nmaxpool 2\ntanh\nresidual 4\nflatten\ndense 5\nrelu\ndense 10"
@@ -129,7 +129,32 @@ def _watched(values: Tensor, activation: str) -> Any:
     return watch_units(net, split, lambda pixels: pixels.float(), len(values))[name]
 
 
-def test_dead_and_rare_units() -> None:
+@pytest.mark.parametrize(
+    ("images", "wanted"),
+    [(1, 1), (99, 99), (100, 100), (2999, 100), (3030, 101), (4500, 150), (15_000, 500), (60_000, 500)],
+)
+def test_units_are_watched_on_a_thirtieth_of_an_epoch(images: int, wanted: int) -> None:
+    assert sample_size(images) == wanted
+    seen: list[Tensor] = []
+
+    def preprocess(pixels: Tensor) -> Tensor:
+        seen.append(pixels[:, 0, 0, 0])
+        return pixels.float()
+
+    net = build(plan(parse_net("conv 1 1x1 | relu | flatten | dense 2"), (1, 1, 1)), 0).eval()
+    # Each image's pixel is its place, rounded down to a 256th of them all.
+    pixels = (torch.arange(images) * 256 // images).to(torch.uint8)[:, None, None, None]
+    split = Split(pixels, torch.zeros(images).long(), torch.arange(images))
+    watch_units(net, split, preprocess, 64)
+    found = torch.cat(seen).int()
+    assert len(found) == wanted
+    assert (int(found[0]), int(found[-1])) == (int(pixels[0]), int(pixels[-1]))
+    # Evenly: no step is larger than the even one, but for rounding.
+    assert all(0 <= step <= 256 / (wanted - 1) + 2 for step in found.diff().tolist())
+
+
+def test_dead_and_rare_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cutaway.training.dynamics.LEAST", 200)
     values = torch.full((200, 4, 2, 2), -1.0)
     values[0, 1, 1, 1] = 1  # once in 200 images: rare
     values[:2, 2, 0, 1] = 1  # one in a hundred: just no longer

@@ -105,6 +105,16 @@ def test_resumed_it_is_the_same(small: Experiment, optimiser: str) -> None:
     [
         ({"freeze": ["*"]}, "leave no layer to learn"),
         ({"freeze": ["conv1"], "train_only": ["conv1"]}, "leave no layer to learn"),
+        ({"freeze_after": {"*": 1}}, "leave no layer to learn from epoch 2 on"),
+        ({"freeze_after": {"*": 2, "conv1": 1}}, "leave no layer to learn from epoch 3 on"),
+        (
+            {"freeze": ["conv1", "batchnorm1", "residual1"], "freeze_after": {"dense1": 1}},
+            "leave no layer to learn from epoch 2 on",
+        ),
+        (
+            {"train_only": ["dense1"], "freeze_after": {"dense*": 2}},
+            "Free one, or set train.epochs to 2.",
+        ),
         ({"freeze": ["conv9"]}, 'train.freeze: no layer with parameters is called "conv9".'),
         ({"freeze": ["relu1"]}, 'train.freeze: no layer with parameters is called "relu1".'),
         ({"freeze_after": {"dense7": 2}}, 'train.freeze_after: no layer with parameters is called "dense7".'),
@@ -117,3 +127,15 @@ def test_what_can_not_be(small: Experiment, fields: dict[str, Any], message: str
         _task(small, **fields)
     assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) <= 2
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"freeze_after": {"*": 3}},  # after the last epoch
+        {"freeze_after": {"*": 1, "dense1": 9}, "epochs": 1},
+        {"freeze": ["*"], "epochs": 0},
+    ],
+)
+def test_all_may_be_frozen_behind_the_end(small: Experiment, fields: dict[str, Any]) -> None:
+    _task(small, **fields)

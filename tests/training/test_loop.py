@@ -29,7 +29,7 @@ from cutaway.training import (
     prepare,
     train,
 )
-from cutaway.training.loop import batch_bounds
+from cutaway.training.batches import batch_bounds
 
 
 def tiny(small: Experiment, **fields: Any) -> Task:
@@ -248,6 +248,24 @@ def test_a_batch_larger_than_the_data_is_one_step(small: Experiment) -> None:
     recorder = Recorder()
     train(tiny(small, train={"batch": 5000, "epochs": 1}), [recorder])
     assert [event.images for event in recorder.of(StepDone)] == [400]
+
+
+def test_a_class_may_be_missing_from_the_validation_split(small: Experiment) -> None:
+    task = tiny(small)
+    whole = task.images.splits["validation"]
+    kept = whole.take((whole.labels != 3).nonzero().flatten())
+    assert 0 < len(kept) < len(whole)
+    images = replace(task.images, splits={**task.images.splits, "validation": kept})
+    task = prepare(task.experiment, images)
+    recorder = Recorder()
+    net = train(task, [recorder])
+    score = recorder.of(EpochDone)[-1].scores["validation"]
+    with torch.no_grad():
+        logits = net(task.preprocess(kept.pixels))
+    assert score.images == len(kept)
+    assert score.top1_error == pytest.approx(float((logits.argmax(1) != kept.labels).double().mean()))
+    expected = nn.functional.cross_entropy(logits, kept.labels)
+    assert score.objective == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_the_net_is_the_described_one(small: Experiment) -> None:

@@ -7,7 +7,7 @@ from cutaway.config.pretrain import PretrainConfig, PretrainMode
 from cutaway.config.seed import derive
 from cutaway.config.size import parse_bytes, show_bytes
 from cutaway.config.toml import catalogue, dump_choices, dump_experiment, load_experiment, parse_experiment
-from cutaway.config.train import OptimiserKind, ScheduleKind, TrainConfig
+from cutaway.config.train import OptimiserKind, PrecisionKind, ScheduleKind, TrainConfig
 
 __all__ = [
     "AugmentConfig",
@@ -17,6 +17,7 @@ __all__ = [
     "Fit",
     "InitKind",
     "OptimiserKind",
+    "PrecisionKind",
     "PreprocessKind",
     "PretrainConfig",
     "PretrainMode",

@@ -22,6 +22,7 @@ class InitKind(StrEnum):
     LECUN = "lecun"
     ORTHOGONAL = "orthogonal"
     NORMAL = "normal"
+    DIRAC = "dirac"
     WHITEN = "whiten"
 
 

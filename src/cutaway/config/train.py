@@ -27,6 +27,14 @@ class ScheduleKind(StrEnum):
     ONE_CYCLE = "one-cycle"
 
 
+class PrecisionKind(StrEnum):
+    """What the products of a training step are computed in."""
+
+    FLOAT32 = "float32"
+    TF32 = "tf32"
+    BF16 = "bf16"
+
+
 class TrainConfig(Section):
     """The ``[train]`` section."""
 
@@ -112,6 +120,13 @@ class TrainConfig(Section):
         le=100_000,
     )
     device: str = setting("auto", "auto, cpu, cuda or cuda:N", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    precision: PrecisionKind = setting(
+        PrecisionKind.FLOAT32,
+        "what a step's products are computed in; weights, sums, the objective and scores are always float32",
+    )
+    deterministic: bool = setting(
+        False, "let a GPU give the same weights each time, more slowly; a CPU does anyway"
+    )
     threads: int = setting(0, "CPU threads; 0 for as many as there are cores", "threads", ge=0, le=1024)
 
     memory: str = setting(

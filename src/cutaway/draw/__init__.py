@@ -1,10 +1,12 @@
 """Pictures of results: Matplotlib figures, mosaics, diagrams and reports."""
 
 from cutaway.draw import (  # noqa: F401  each registers its kind of figure
+    activity,
     beside,
     cell,
     confusion,
     curves,
+    exemplars,
     kernels,
     knockout,
     maps,

@@ -47,9 +47,8 @@ def _(result: Cell) -> Figure:
     place = (
         "" if result.layer and result.patch.shape[1:] == result.grid else f" at {result.row}, {result.column}"
     )
-    figure.suptitle(
-        f"{result.layer}, unit {result.unit}{place}: {_sum(result, added, order)}", size=9, color=INK
-    )
+    told = f"{result.layer}, unit {result.unit}{place}: {_sum(result, added, order)}"
+    figure.suptitle(told, size=9, color=INK, parse_math=False)
     return figure
 
 
@@ -62,9 +61,13 @@ def _sum(result: Cell, added: Tensor, order: Tensor) -> str:
     shown = float(added[order].sum())
     rest = float(added.sum()) - shown
     left = len(added) - len(order)
-    others = f" {_signed(rest)} of {left} other channels" if left else ""
-    bias = f" {_signed(result.bias)} bias"
-    return f"{shown:.4g} of the products{others}{bias} = {result.value:.4g}"
+    products = f"{_told(shown)} (products{' shown' if left else ''})"
+    others = f" {_signed(rest)} ({left} other channel{'s' * (left > 1)})" if left else ""
+    return f"{products}{others} {_signed(result.bias)} (bias) = {_told(result.value)}"
+
+
+def _told(value: float) -> str:
+    return f"{value:.4g}".replace("-", "−", 1) if value < 0 else f"{value + 0.0:.4g}"
 
 
 def _signed(value: float) -> str:
@@ -76,7 +79,13 @@ def _draw_field(axes: Axes, result: Cell) -> None:
     top, left, bottom, right = result.field
     draw_image(axes, result.image, f"pixels: rows {top}–{bottom - 1}, columns {left}–{right - 1}")
     box = Rectangle(
-        (left - 0.5, top - 0.5), right - left, bottom - top, fill=False, edgecolor=_BOX, linewidth=1.5
+        (left - 0.5, top - 0.5),
+        right - left,
+        bottom - top,
+        fill=False,
+        edgecolor=_BOX,
+        linewidth=1.5,
+        clip_on=False,  # at the image's edge half of the line lies outside
     )
     axes.add_patch(box)
 

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from cutaway.training import Measured
 
 _FEW = 10
-"""So many layers have a colour of their own; more are a heat map's matter."""
+"""So many layers have a colour of their own; of more the first and the last are named."""
 
 # From the first layer to the last, where there are many: seen on a light page and on a dark one.
 _DEPTH = LinearSegmentedColormap.from_list("depth", ["#1f77b4", "#d62728"])
@@ -86,11 +86,15 @@ def _curves(axes: Axes, series: tuple[list[float], dict[str, list[float]]], titl
     few = len(shown) <= _FEW
     for number, (layer, row) in enumerate(shown.items()):
         colour = f"C{number}" if few else _DEPTH(number / (len(shown) - 1))
-        axes.plot(places, row, label=layer if few else None, color=colour, linewidth=1)
+        named = few or number in (0, len(shown) - 1)
+        axes.plot(places, row, label=layer if named else None, color=colour, linewidth=1)
     if shown:
         axes.set_yscale("log")
-        if few:
-            axes.legend(fontsize=text.tick, frameon=False)
+        # The names stand in two columns, in a room of their own above the lines.
+        lowest, highest = axes.get_ylim()
+        names = -(-(len(shown) if few else 2) // 2)
+        axes.set_ylim(lowest, highest * (highest / lowest) ** (0.13 * names))
+        axes.legend(fontsize=text.tick, frameon=False, loc="upper right", ncols=2)
     else:
         _say(axes, "none", text)
     _label(axes, title, text)
@@ -111,7 +115,7 @@ def _steps(axes: Axes, epochs: Mapping[int, Measured], text: _Text) -> None:
         norm=norm,
         interpolation="nearest",
         cmap="viridis",
-        extent=(places[0], places[-1] + 1e-9, len(values) - 0.5, -0.5),
+        extent=(places[0], max(epochs), len(values) - 0.5, -0.5),
     )
     axes.set_yticks(range(len(values)), list(values), size=text.tick - (len(values) > _FEW))
     figure = axes.figure.get_figure(root=True)
@@ -126,11 +130,14 @@ def _units(axes: Axes, epochs: Mapping[int, Measured], text: _Text) -> None:
         known = [epochs[epoch].units[layer] for epoch in numbers]
         colour = f"C{number}" if few else _DEPTH(number / (len(layers) - 1))
         dead = [100 * units.dead / units.units for units in known]
-        axes.plot(numbers, dead, marker=".", label=layer, color=colour)
+        named = few or number in (0, len(layers) - 1)
+        axes.plot(numbers, dead, marker=".", label=layer if named else None, color=colour)
     axes.set_ylim(-2, 102)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _label(axes, "dead units (never above zero), %", text)
-    if layers and few:
+    if not any(units.dead for found in epochs.values() for units in found.units.values()):
+        _say(axes, "none in any layer" if layers else "no activations", text)
+    if layers:
         axes.legend(fontsize=text.tick, frameon=False)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -72,7 +71,9 @@ def slice_mosaic(weights: Tensor, order: Tensor) -> Mosaic:
     chosen = order[:FILTERS, :SLICES]
     rows = weights[:FILTERS].gather(1, chosen[:, :, None, None].expand(-1, -1, *weights.shape[2:]))
     tiles = rows.flatten(0, 1).numpy()
-    return Mosaic(tiles, chosen.shape[1], chosen.flatten().tolist(), [not tile.any() for tile in tiles])
+    dead = [not tile.any() for tile in tiles]
+    margin = round(1.5 * tiles.shape[2])
+    return Mosaic(tiles, chosen.shape[1], chosen.flatten().tolist(), dead, margin=margin)
 
 
 def _left_out(weights: Tensor) -> str:
@@ -94,5 +95,4 @@ def _number_rows(axes: Axes, mosaic: Mosaic, numbers: Sequence[int]) -> None:
         axes.text(
             -0.4 * width, top + height / 2, str(numbers[row]), size=6, color=INK, va="center", ha="right"
         )
-    low, high = axes.get_xlim()
-    axes.set_xlim(min(low, -1.5 * width), np.maximum(high, 0))
+    axes.set_xlim(left=-mosaic.margin)

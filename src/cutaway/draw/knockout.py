@@ -13,6 +13,9 @@ from cutaway.look import Knockout
 MOST = 64
 """Units of a layer that are drawn: those whose loss is largest."""
 
+BLOCKS = 16
+"""Layers whose units are drawn: those with the dearest unit."""
+
 _LOSS, _GAIN = "#b2182b", "#2166ac"  # the ends of the signed palette
 
 
@@ -23,9 +26,9 @@ def _(result: Knockout) -> Figure:
     A block has the units from the one that costs most accuracy down, and under each what its classes
     lose. Percentage points, on one scale for all heat maps.
     """
-    layers = list(result.layers)
+    layers = _dearest(result)
     classes = len(result.classes)
-    low = 0.5 + 0.22 * len(layers)
+    low = 0.5 + 0.22 * len(result.layers)
     heat = min(0.3 + 0.13 * classes, 5.0)
     heights = [low, *(height for _ in layers for height in (1.1, heat))]
     figure = Figure(figsize=(9, sum(heights) + 0.3 * len(layers)), layout="constrained")
@@ -36,7 +39,8 @@ def _(result: Knockout) -> Figure:
     )
     for at, layer in enumerate(layers):
         lost = result.lost(layer).numpy() * 100
-        order = np.argsort(-lost, kind="stable")[:MOST]
+        # Of units that lose as many answers, the one with the larger objective is dearer.
+        order = np.lexsort((-result.layers[layer].objective.numpy(), -lost))[:MOST]
         units = result.layers[layer].units.numpy()[order]
         _draw_bars(panels[1 + 2 * at], lost[order], f"{layer}  {_told(result, layer, len(order))}")
         _draw_classes(panels[2 + 2 * at], result, 100 * result.class_lost(layer).numpy()[order].T, limit)
@@ -44,6 +48,13 @@ def _(result: Knockout) -> Figure:
         for axes in panels[1 + 2 * at : 3 + 2 * at]:
             axes.set_xlim(-0.6, max(len(order), 20) - 0.4)
     return figure
+
+
+def _dearest(result: Knockout) -> list[str]:
+    """The layers whose units are drawn, in their order."""
+    costs = {layer: max(result.lost(layer).tolist(), default=-1.0) for layer in result.layers}
+    first = sorted(costs, key=lambda layer: -costs[layer])[:BLOCKS]
+    return [layer for layer in result.layers if layer in first and len(result.layers[layer].units)]
 
 
 def _told(result: Knockout, layer: str, shown: int) -> str:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from cutaway.draw.figures import FAINT, INK, plot
 from cutaway.draw.mosaic import Mosaic, map_mosaic
 from cutaway.draw.palette import SIGNED
-from cutaway.draw.panel import Scale, draw_grid, draw_image
+from cutaway.draw.panel import LONGEST, Scale, draw_grid, draw_image
 from cutaway.look import FeatureMaps
 
 
@@ -50,10 +50,13 @@ def draw_columns(columns: Sequence[tuple[FeatureMaps, int, str]], scale: Scale) 
 
 def _followed(result: FeatureMaps, scale: Scale) -> Figure:
     """The image, then a unit's map in one layer after another."""
-    units = list(dict.fromkeys(unit for layer in result.layers for unit in result.numbers(layer)))
+    # As they were asked for, wherever a layer has them all.
+    known = sorted(map(result.numbers, result.layers), key=len, reverse=True)
+    units = list(dict.fromkeys(unit for numbers in known for unit in numbers))
     rows = [(image, unit) for image in range(len(result.images)) for unit in units]
     columns = len(result.layers) + 1
-    figure = Figure(figsize=(1.5 * columns, 1.7 * len(rows)), layout="constrained")
+    size = (min(1.5 * columns, LONGEST), min(1.7 * len(rows), LONGEST))
+    figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(len(rows), columns, squeeze=False)
     most = max(float(values.abs().max()) for values in result.layers.values())
     for axes, (image, unit) in zip(grid, rows, strict=True):
@@ -71,7 +74,7 @@ def _draw_unit(
     image, unit = place
     axes.set_axis_off()
     if unit not in result.numbers(layer):
-        axes.set_title(layer, size=8, loc="left", color=FAINT)
+        axes.set_title(layer, size=8, loc="left", color=FAINT, parse_math=False)
         axes.text(
             0.5,
             0.5,
@@ -94,4 +97,4 @@ def _draw_unit(
     title = f"{layer}  ±{limit:.3g}"
     if result.layers[layer].dim() == 2:
         title = f"{layer}  {float(result.layers[layer][image, at]):.3g}"
-    axes.set_title(title, size=8, loc="left", color=INK)
+    axes.set_title(title, size=8, loc="left", color=INK, parse_math=False)

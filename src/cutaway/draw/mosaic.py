@@ -23,6 +23,7 @@ class Mosaic:
         numbers: the unit that each tile shows.
         blank: the tiles that are marked as carrying nothing.
         spacing: between columns, as a part of a tile's width.
+        margin: pixels to the left of the first column, for what is written beside its rows.
     """
 
     tiles: Values
@@ -30,6 +31,7 @@ class Mosaic:
     numbers: Sequence[int]
     blank: Sequence[bool]
     spacing: float = 0.08
+    margin: int = 0
 
     @property
     def rows(self) -> int:
@@ -79,6 +81,10 @@ class Mosaic:
         return canvas
 
 
+_IN_A_ROW = 20
+"""Units of a dense layer that stand in one row; more make a grid."""
+
+
 def map_mosaic(maps: Tensor, blank: Tensor, numbers: Sequence[int] | None = None) -> Mosaic:
     """The mosaic of one image's maps: ``(C, H, W)``, or ``(F,)`` for a dense layer.
 
@@ -90,12 +96,14 @@ def map_mosaic(maps: Tensor, blank: Tensor, numbers: Sequence[int] | None = None
         blank: the units that carry nothing, ``(C,)`` bool.
         numbers: of the units; from 0 when not given.
     """
+    columns = _columns(len(maps))
     if maps.dim() == 1:
         values = maps.numpy()[:, None, None].repeat(3, 1).repeat(3, 2)
+        # Few tiles of one value would be huge in a grid.
+        columns = len(maps) if len(maps) <= _IN_A_ROW else columns
     else:
         values = (maps[:, None] if maps.dim() == 2 else maps.flatten(2)).numpy()
-    count = len(values)
-    return Mosaic(values, _columns(count), range(count) if numbers is None else numbers, blank.tolist())
+    return Mosaic(values, columns, range(len(maps)) if numbers is None else numbers, blank.tolist())
 
 
 def kernel_mosaic(weights: Tensor, numbers: Sequence[int] | None = None) -> Mosaic:

@@ -26,57 +26,67 @@ COLOURS = {
 """Told apart with every kind of colour blindness: Okabe and Ito, "Color universal design", 2008."""
 
 MOST = 64
-"""Units of a layer that are drawn."""
+"""Units of a layer that are drawn; in a net of more than four layers all have 256 together, or a row each."""
 
-_ACROSS = 8
-_WIDE, _HIGH = 2.2, 1.35  # of a cell: the kernel and the curve stand side by side, the word below
+_ACROSS, _ALONE = 8, 12
+"""Cells in a row: with a kernel beside the curve, and without."""
+
+_WIDTH, _HIGH = 17.6, 1.35  # of a row, and from one to the next, where a kernel is 1 wide; words stand below
+_INCHES = 10.5
 
 
 @plot.register
 def _(result: Orientation) -> Figure:
-    """A block for each layer: units of one word together, the strongest first.
+    """A block for each layer: units of one word together, the strongest first; of many, the strongest.
 
     A curve shows the answer to lines by their orientation, outwards from the middle: that of a unit
     which answers vertical lines reaches up and down. Beside it stands the kernel, where the layer sees
     the image itself.
     """
-    shown = {layer: _ordered(tuning)[:MOST] for layer, tuning in result.layers.items()}
-    rows = [-(-len(units) // _ACROSS) for units in shown.values()]
-    heights = [0.9 * count + 0.35 for count in rows]
-    figure = Figure(figsize=(10.5, sum(heights)), layout="constrained")
+    most = min(MOST, max(_ACROSS, 4 * MOST // len(result.layers) // _ACROSS * _ACROSS))
+    shown = {layer: _ordered(tuning, most) for layer, tuning in result.layers.items()}
+    across = {layer: _ACROSS if layer in result.kernels else _ALONE for layer in shown}
+    rows = [-(-len(units) // across[layer]) for layer, units in shown.items()]
+    heights = [_HIGH * _INCHES / _WIDTH * count + 0.3 for count in rows]
+    figure = Figure(figsize=(_INCHES, sum(heights)), layout="constrained")
     blocks = figure.subplots(len(rows), 1, height_ratios=heights, squeeze=False)[:, 0]
     for axes, (layer, units), count in zip(blocks, shown.items(), rows, strict=True):
         tuning = result.layers[layer]
         words = tuning.words
         axes.set_axis_off()
-        axes.set_title(f"{layer}  {_told(words, len(units))}", size=8, loc="left", color=INK)
+        axes.set_title(
+            f"{layer}  {_told(words, len(units))}", size=8, loc="left", color=INK, parse_math=False
+        )
         kernels = result.kernels.get(layer)
         for at, unit in enumerate(units):
-            left, top = at % _ACROSS * _WIDE, at // _ACROSS * _HIGH
+            left, top = at % across[layer] * _WIDTH / across[layer], at // across[layer] * _HIGH
             if kernels is not None:
                 _draw_kernel(axes, kernels[unit].numpy(), left, top)
-            _draw_curve(axes, tuning, unit, left + 1.55, top + 0.5)
             colour = COLOURS[words[unit]]
+            _draw_curve(axes, tuning, unit, colour, (left + (0.5 if kernels is None else 1.55), top + 0.5))
             axes.text(left, top + 1.18, f"{unit}  {words[unit]}", size=6.5, color=colour, parse_math=False)
         # Last: pictures of kernels set limits and proportions of their own.
-        axes.set_xlim(-0.1, _ACROSS * _WIDE)
+        axes.set_xlim(-0.1, _WIDTH)
         axes.set_ylim(count * _HIGH, -0.1)
         axes.set_aspect("equal", anchor="W")
     return figure
 
 
-def _ordered(tuning: Tuning) -> list[int]:
-    """Units by their word, and in it by their strength."""
+def _ordered(tuning: Tuning, most: int) -> list[int]:
+    """The strongest units by their word, and in it by their strength."""
     order, strength = list(Word), tuning.strength.tolist()
     words = tuning.words
-    return sorted(range(len(words)), key=lambda unit: (order.index(words[unit]), -strength[unit]))
+    strongest = sorted(range(len(words)), key=lambda unit: -strength[unit])[:most]
+    return sorted(strongest, key=lambda unit: (order.index(words[unit]), -strength[unit]))
 
 
 def _told(words: Sequence[Word], shown: int) -> str:
     """How many units have each word."""
     counts = Counter(words)
     told = ", ".join(f"{counts[word]} {word}" for word in Word if counts[word])
-    return f"{len(words)} units: {told}" + (f"  (the first {shown} are shown)" if shown < len(words) else "")
+    return f"{len(words)} units: {told}" + (
+        f"  (the {shown} strongest are shown)" if shown < len(words) else ""
+    )
 
 
 def _draw_kernel(
@@ -93,14 +103,14 @@ def _draw_kernel(
     )
 
 
-def _draw_curve(axes: Axes, tuning: Tuning, unit: int, x: float, y: float) -> None:
+def _draw_curve(axes: Axes, tuning: Tuning, unit: int, colour: str, middle: tuple[float, float]) -> None:
     """A closed curve around a place: an orientation and its opposite are the same."""
+    x, y = middle
     angles = np.radians([*tuning.angles, *(angle + 180 for angle in tuning.angles), tuning.angles[0]])
     values = tuning.curves[unit].numpy()
     radius = 0.5 * np.concatenate([values, values, values[:1]]) / (values.max() or 1.0)
     turn = np.linspace(0, 2 * math.pi, 60)
     axes.plot(x + 0.5 * np.cos(turn), y - 0.5 * np.sin(turn), color=FAINT, linewidth=0.3)
-    colour = COLOURS[tuning.words[unit]]
     across, down = x + radius * np.cos(angles), y - radius * np.sin(angles)
     axes.fill(across, down, color=colour, alpha=0.25, linewidth=0)
     axes.plot(across, down, color=colour, linewidth=0.8)

@@ -16,6 +16,9 @@ from cutaway.draw.mosaic import Mosaic
 from cutaway.draw.palette import SIGNED
 from cutaway.errors import ConfigError
 
+LONGEST = 200.0
+"""Inches that a side of a figure may have: at 150 dots an inch, half of what Matplotlib can draw."""
+
 
 class Scale(StrEnum):
     """Which values the palette's end is the largest of."""
@@ -66,8 +69,13 @@ def draw_grid(
 def stack(mosaics: Sequence[Mosaic], columns: int) -> Figure:
     """Empty axes, a row for each mosaic, as high as the mosaics are for their width."""
     width = 8.0 / columns if columns < 3 else 4.0
-    heights = [max(0.5, width * mosaic.size[0] / mosaic.size[1]) + 0.25 for mosaic in mosaics]
-    figure = Figure(figsize=(width * columns, min(sum(heights), 200)), layout="constrained")
+    heights = [
+        max(0.5, width * mosaic.size[0] / (mosaic.size[1] + mosaic.margin)) + 0.25 for mosaic in mosaics
+    ]
+    size = (min(width * columns, LONGEST), min(sum(heights), LONGEST))
+    figure = Figure(figsize=size, layout="constrained")
+    # Or the mosaics of two columns look like one.
+    figure.get_layout_engine().set(wspace=0.06 if columns > 1 else 0.02)  # type: ignore[union-attr, call-arg]
     figure.subplots(len(mosaics), columns, height_ratios=heights)
     return figure
 
@@ -85,7 +93,7 @@ def draw_mosaic(axes: Axes, mosaic: Mosaic, limit: float, title: str) -> None:
             right, bottom = left + width - 0.5, top + height - 0.5
             axes.plot((left - 0.5, right), (top - 0.5, bottom), color=FAINT, linewidth=0.5)
             axes.plot((left - 0.5, right), (bottom, top - 0.5), color=FAINT, linewidth=0.5)
-    axes.set_title(title, size=8, loc="left", color=INK)
+    axes.set_title(title, size=8, loc="left", color=INK, parse_math=False)
     axes.set_axis_off()
 
 
@@ -101,5 +109,5 @@ def draw_image(axes: Axes, image: Tensor, title: str = "") -> None:
     values = values.expand(3, -1, -1) if len(values) == 1 else values
     values = values if len(values) == 3 else values.mean(0, keepdim=True).expand(3, -1, -1)
     axes.imshow(np.asarray(values.permute(1, 2, 0)), interpolation="nearest")
-    axes.set_title(title, size=8, loc="left", color=INK)
+    axes.set_title(title, size=8, loc="left", color=INK, parse_math=False)
     axes.set_axis_off()

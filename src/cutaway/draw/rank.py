@@ -32,7 +32,7 @@ def _(result: Rank) -> Figure:
         used = spectrum.dimensions()
         axes.annotate(
             f"{used}/{total}",
-            (place, 100 * used / total),
+            (place - 0.27, 100 * used / total),
             (0, 2),
             textcoords="offset points",
             ha="center",
@@ -44,6 +44,7 @@ def _(result: Rank) -> Figure:
     axes.set_ylim(0, 112)
     axes.set_ylabel("dimensions in use (% of units)", size=9)
     axes.grid(axis="y", alpha=0.25)
+    axes.set_axisbelow(True)
     figure.legend(
         *axes.get_legend_handles_labels(), frameon=False, fontsize=7, ncols=3, loc="outside lower left"
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-import torch
 from torch import Tensor
 
 from cutaway.data import Split
+from cutaway.look.deaths import Deaths, deaths
 from cutaway.look.moments import Covariance, Moments
 from cutaway.look.responses import Responses
 from cutaway.look.selectivity import selectivity
@@ -33,9 +33,8 @@ class LayerActivity:
     Args:
         places: P; 1 for a dense layer.
         mean: of all N · P values of a unit, ``(U,)`` float64.
-        deviation: their standard deviation, ``(U,)`` float64.
         maximum: the largest, ``(U,)`` float32.
-        minimum: the smallest over the images of the sample, ``(U,)`` float32.
+        minimum: the smallest, ``(U,)`` float32.
         constant: which units always give the same value, ``(U,)`` bool; dead ones of a ReLU are among
             them.
         fires: the share of images for which any value is above zero, ``(U,)`` float64.
@@ -50,7 +49,6 @@ class LayerActivity:
 
     places: int
     mean: Tensor
-    deviation: Tensor
     maximum: Tensor
     minimum: Tensor
     constant: Tensor
@@ -80,6 +78,11 @@ class LayerActivity:
         return (self.fires > 0) & (self.fires < RARE)
 
     @property
+    def blanks(self) -> float:
+        """The share of all maps, of all units and images, that are blank."""
+        return float(self.blank.mean())
+
+    @property
     def selectivity(self) -> Tensor:
         """The class selectivity index, ``(U,)`` float64; see :func:`cutaway.look.selectivity`."""
         return selectivity(self.class_means)
@@ -103,8 +106,9 @@ class Activity:
         classes: names.
         images: how many were looked through.
         sampled: how many of them places were compared on.
-        deaths: for each activation layer that was watched while the run learnt, how many units were
-            dead after each epoch, by epoch. Which ones they were nobody noted.
+        counted: for each activation layer that was watched while the run learnt, how many units were
+            dead after each epoch, by epoch, over 500 training images. Which ones they were nobody noted.
+        deaths: when each unit of the rectified layers died; None where no weights of epochs were given.
         subject: the subject's name.
     """
 
@@ -112,7 +116,8 @@ class Activity:
     classes: Sequence[str]
     images: int
     sampled: int
-    deaths: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    counted: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    deaths: Deaths | None = None
     subject: str = ""
 
 
@@ -123,6 +128,7 @@ def activity(
     *,
     sample: int = SAMPLE,
     history: Mapping[int, Measured] | None = None,
+    epochs: Mapping[int, Subject] | None = None,
     scheduler: str | None = None,
 ) -> Activity:
     """How much, how often and for which classes every unit of some layers answers.
@@ -138,6 +144,9 @@ def activity(
         sample: images whose places are compared.
         history: what was measured while the subject learnt, by epoch: ``run.measured()``. Its counts of
             dead units, over 500 training images, tell when units died.
+        epochs: the net with its weights after some epochs, by epoch, as :func:`cutaway.look.deaths` takes
+            them: it tells which units died when, behind every layer that gives nothing below zero. Each
+            takes a pass of its own over the images.
         scheduler: the address of a Dask scheduler whose workers share the images out.
 
     Raises:
@@ -147,7 +156,10 @@ def activity(
     """
     look = MeasureActivity(history or {})
     found: Activity = survey(subject, split, [look], layers, sample=sample, scheduler=scheduler)[0]
-    return found
+    rectified = [name for name, layer in found.layers.items() if layer.rectified]
+    if not epochs or not rectified:
+        return found
+    return replace(found, deaths=deaths(epochs, split, rectified, scheduler=scheduler))
 
 
 @dataclass(frozen=True)
@@ -158,27 +170,21 @@ class MeasureActivity:
 
     def begin(self, surveyed: Surveyed) -> _Kept:
         """Sums of units, and of pairs of units where a layer has not too many."""
-        sizes = surveyed.sizes.values()
-        places = torch.tensor([size.places for size in sizes]).repeat_interleave(
-            torch.tensor([size.units for size in sizes])
-        )
         pairs = {
             name: Covariance.empty(size.units)
             for name, size in surveyed.sizes.items()
             if size.units <= MOST_PAIRED
         }
-        return _Kept(Moments.empty(places, len(surveyed.classes)), pairs)
+        return _Kept(Moments.empty(surveyed.units, len(surveyed.classes)), pairs)
 
     def finish(self, surveyed: Surveyed, kept: _Kept) -> Activity:
         """The result."""
         moments, images = kept.moments, surveyed.images
-        mean, deviation, class_means = moments.mean, moments.deviation, moments.class_means
-        constant = moments.constant
+        mean, class_means, constant = moments.mean, moments.class_means, moments.constant
         layers = {
             name: LayerActivity(
                 surveyed.sizes[name].places,
                 mean[part],
-                deviation[part],
                 moments.maxima[part],
                 moments.minima[part],
                 constant[part],
@@ -194,11 +200,11 @@ class MeasureActivity:
             surveyed.classes,
             images,
             len(surveyed.sample),
-            self._deaths(layers),
-            surveyed.subject.name,
+            self._counted(layers),
+            subject=surveyed.subject.name,
         )
 
-    def _deaths(self, layers: Mapping[str, object]) -> dict[str, dict[int, int]]:
+    def _counted(self, layers: Mapping[str, object]) -> dict[str, dict[int, int]]:
         """Dead units by layer and epoch."""
         watched = [(epoch, found.units) for epoch, found in sorted(self.history.items()) if found.units]
         return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from cutaway.look.functions import (
     averaged_axes,
     is_first,
 )
-from cutaway.look.trace import Operation, Slot, mapped
+from cutaway.look.operation import Operation, Slot, mapped
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class Apart:
     base: Tensor
     replaced: Tensor
     span: int = 1
+
+    @cached_property
+    def change(self) -> Tensor:
+        """What replacing adds, of the shape of both."""
+        return self.replaced - self.base
 
     def both(self, function: Callable[[Tensor], Tensor], span: int) -> Apart:
         """A function that keeps units apart, applied."""

@@ -28,7 +28,7 @@ from cutaway.look.functions import (
     is_first,
 )
 from cutaway.look.fused import pool_pairs
-from cutaway.look.trace import Operation, Slot, leaves, mapped
+from cutaway.look.operation import Operation, Slot, leaves, mapped
 
 
 def batched(operation: Operation, taken: Callable[[Any], Any], count: int) -> tuple[Tensor, ...]:

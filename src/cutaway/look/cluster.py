@@ -10,10 +10,10 @@ from typing import Any
 import cloudpickle
 import dask
 import torch
-from distributed import Client
+from distributed import Client, KilledWorker
 
 from cutaway.data import Split
-from cutaway.errors import NotFoundError
+from cutaway.errors import LostProcessError, NotFoundError
 from cutaway.look.survey import Gathered, Survey, merge
 from cutaway.progress import tracked
 
@@ -25,11 +25,12 @@ _WAIT = 10
 
 
 def run_on_cluster(scheduler: str, survey: Survey) -> Gathered:
-    """What the looks of a survey keep, gathered by workers; Cutaway has to be installed where they are.
+    """What the looks of a survey keep, gathered by workers.
 
-    Each part's pixels travel to a worker, the model once to all. Parts begin where chunks do and are
-    merged in the order of their images, so the answer is that of one process. A part whose worker is
-    lost is done again by another. Dask sends Python objects both ways: use clusters that you trust.
+    Cutaway, and the code of the model, have to be installed where they are. Each part's pixels travel to a
+    worker, the model once to all. Parts begin where chunks do and are merged in the order of their images,
+    so the answer is that of one process, but for the rounding of sums. A part whose worker is lost is done
+    again by another. Dask sends Python objects both ways: use clusters that you trust.
 
     Args:
         scheduler: its address.
@@ -37,6 +38,7 @@ def run_on_cluster(scheduler: str, survey: Survey) -> Gathered:
 
     Raises:
         NotFoundError: nobody answers at that address, or there are no workers.
+        LostProcessError: one part has ended several workers, as one that runs out of memory does.
     """
     try:
         client = Client(scheduler, timeout=_WAIT, set_as_default=False)
@@ -54,7 +56,13 @@ def run_on_cluster(scheduler: str, survey: Survey) -> Gathered:
                 f"The scheduler at {scheduler} has no workers. Start some: "
                 f"dask worker {scheduler} --nthreads 1"
             )
-        return _gather(client, threads, survey)
+        try:
+            return _gather(client, threads, survey)
+        except KilledWorker as error:
+            raise LostProcessError(
+                f"Workers at {scheduler} end while they survey: {error.last_worker.address} was the last. "
+                "Look at its log; a worker with more memory may do."
+            ) from error
 
 
 def _gather(client: Any, threads: int, survey: Survey) -> Gathered:

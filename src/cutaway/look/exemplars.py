@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cutaway.data import Split
 from cutaway.errors import ConfigError
+from cutaway.look.choice import chosen_units
 from cutaway.look.fields import Windows, windows
 from cutaway.look.ranking import Ranking
 from cutaway.look.responses import LayerSize, Responses
@@ -42,6 +43,11 @@ class Band:
     places: Tensor
     boxes: Tensor
 
+    def only(self, rows: Sequence[int]) -> Band:
+        """Those of some units."""
+        at = list(rows)
+        return Band(self.images[at], self.values[at], self.places[at], self.boxes[at])
+
 
 @dataclass(frozen=True)
 class LayerExemplars:
@@ -63,6 +69,11 @@ class LayerExemplars:
         """One of the three."""
         return {"top": self.top, "middle": self.middle, "bottom": self.bottom}[name]
 
+    def only(self, rows: Sequence[int]) -> LayerExemplars:
+        """Those of some units."""
+        top, middle, bottom = (self.band(name).only(rows) for name in BANDS)
+        return LayerExemplars(top, middle, bottom, self.middles[list(rows)])
+
 
 @dataclass(frozen=True)
 class Exemplars:
@@ -75,6 +86,8 @@ class Exemplars:
         sampled: how many images the middles were chosen from.
         quantile: that the middles stand for, 0 to 1.
         subject: the subject's name.
+        units: those of each layer that are here, by the numbers that they have there; all of them for a
+            layer that is not named.
     """
 
     layers: Mapping[str, LayerExemplars]
@@ -83,24 +96,49 @@ class Exemplars:
     sampled: int
     quantile: float = 0.5
     subject: str = ""
+    units: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+    def numbers(self, layer: str) -> Sequence[int]:
+        """The number of each unit of a layer that is here."""
+        return self.units.get(layer) or range(len(self.layers[layer].middles))
+
+    def only(self, units: Sequence[int]) -> Exemplars:
+        """Those of some units alone; layers that have none of them are left out.
+
+        Raises:
+            ConfigError: none is asked for.
+            NotFoundError: no layer has such a unit.
+        """
+        kept = chosen_units({layer: self.numbers(layer) for layer in self.layers}, units)
+        return replace(
+            self,
+            layers={layer: self.layers[layer].only(at) for layer, at in kept.items()},
+            units={layer: [self.numbers(layer)[row] for row in at] for layer, at in kept.items()},
+        )
 
     def crops(self, layer: str, unit: int, band: BandName = "top") -> list[Tensor]:
         """The receptive fields of a unit's exemplars on their images, each ``(C, h, w)`` uint8.
 
         At the image's edge a field is cut off, so their sizes may differ.
+
+        Raises:
+            NotFoundError: the layer has no such unit.
         """
-        found = self.layers[layer].band(band)
-        pixels = self.split.batch(found.images[unit].to(self.split.index.device))
+        found, row = self.layers[layer].band(band), self._row(layer, unit)
+        pixels = self.split.batch(found.images[row].to(self.split.index.device)).cpu()
         return [
             image[:, top:bottom, left:right]
-            for image, (top, left, bottom, right) in zip(pixels, found.boxes[unit].tolist(), strict=True)
+            for image, (top, left, bottom, right) in zip(pixels, found.boxes[row].tolist(), strict=True)
         ]
 
     def class_names(self, layer: str, unit: int, band: BandName = "top") -> list[str]:
         """The class of each of a unit's exemplars."""
-        images = self.layers[layer].band(band).images[unit]
+        images = self.layers[layer].band(band).images[self._row(layer, unit)]
         labels = self.split.labels.cpu()[images]
         return [self.classes[label] for label in labels.tolist()]
+
+    def _row(self, layer: str, unit: int) -> int:
+        return chosen_units({layer: self.numbers(layer)}, [unit])[layer][0]
 
 
 def exemplars(
@@ -134,7 +172,8 @@ def exemplars(
         subject: trained or not.
         split: labelled images.
         layers: dotted names; all that change a value when not given.
-        count: exemplars from each part of the range; all images where there are fewer.
+        count: exemplars from each part of the range; all images where there are fewer, in the middle all
+            of the sample.
         quantile: that the middle stands for, 0 to 1.
         sample: images that the middle is chosen from.
         scheduler: the address of a Dask scheduler whose workers share the images out.

@@ -12,6 +12,7 @@ from torch import Tensor
 from cutaway.config import derive
 from cutaway.data import Split
 from cutaway.data.split import stratified
+from cutaway.errors import ConfigError
 from cutaway.look.stream import stream
 from cutaway.nets.subject import Subject
 
@@ -176,10 +177,25 @@ def _inverse(divisor: Tensor, deviation: Tensor) -> Tensor:
 
 
 def sample(split: Split, most: int, seed: int) -> Split:
-    """At most so many images of a split, each class in proportion, drawn from the seed."""
+    """At most so many images of a split, each class in proportion, drawn from the seed.
+
+    Raises:
+        ConfigError: ``most`` is not 1 or more.
+    """
+    refuse_below_1("the number of images", most)
     if len(split) <= most:
         return split
     return split.take(stratified(split.labels, most, derive(seed, "sample")).nonzero().flatten())
+
+
+def refuse_below_1(what: str, count: int) -> None:
+    """Raise where a count is not 1 or more.
+
+    Raises:
+        ConfigError: the message has what is counted.
+    """
+    if count < 1:
+        raise ConfigError(f"{what} should be 1 or more, not {count}.")
 
 
 def held_back(labels: Tensor, seed: int) -> Tensor:

@@ -17,8 +17,8 @@ _FAINTEST = 1e-5
 """A pixel counts when it moves a value by more than this part of the layer's largest one: less may be
 rounding, which a convolution by Winograd's algorithm spreads over neighbours."""
 
-_AT_ONCE = 16
-"""Images in one pass of measuring."""
+_NOISES = 3
+"""Images of noise that are changed: in one alone a maximum or a ReLU may hide a change."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def windows(subject: Subject, sizes: Mapping[str, LayerSize]) -> dict[str, Windo
     """The receptive fields of layers.
 
     A net of ours has them in its plan. Of any other model, and of layers that no plan names, they are
-    measured: each row of an image of noise is replaced in turn, then each column, and a place depends on
-    those that move its value. That takes height + width forward passes of one image. What looks at the
-    whole image, such as attention, a squeeze or a dense layer, has the whole image for its field.
+    measured: each row of three images of noise is replaced in turn, then each column, and a place depends
+    on those that move its value. That takes height + width forward passes. What looks at the whole image,
+    such as attention, a squeeze or a dense layer, has the whole image for its field.
 
     Args:
         subject: trained or not.
@@ -70,24 +70,30 @@ def measured_windows(subject: Subject, layers: Sequence[str]) -> dict[str, Windo
     """The receptive fields that a model shows, for layers ``(N, U)``, ``(N, U, W)`` or ``(N, U, H, W)``."""
     generator = torch.Generator().manual_seed(0)
     shape = subject.input_shape
-    image, other = (torch.randn(1, *shape, generator=generator) for _ in range(2))
-    height, width = shape[1:]
+    images, others = (torch.randn(_NOISES, *shape, generator=generator) for _ in range(2))
     moved: dict[str, tuple[list[Tensor], list[Tensor]]] = {layer: ([], []) for layer in layers}
     with capture(subject.model, layers) as outputs:
-        base = {layer: _maps(value) for layer, value in outputs(subject.inputs(image)).items()}
-        for axis, length in enumerate((height, width)):
-            for part in torch.arange(length).split(_AT_ONCE):
-                changed = image.repeat(len(part), 1, 1, 1)
-                for row, at in enumerate(part.tolist()):
-                    changed[row].select(axis + 1, at).copy_(other[0].select(axis + 1, at))
-                for layer, value in outputs(subject.inputs(changed)).items():
-                    change = (_maps(value) - base[layer]).abs()
-                    # The other axis of the map and the units count together.
-                    moved[layer][axis].append(change.amax((1, 3 - axis)).cpu())
+
+        def maps(pictures: Tensor) -> dict[str, Tensor]:
+            parts = []
+            for part in pictures.split(subject.batch or len(pictures)):
+                given = outputs(subject.filled(subject.inputs(part)))
+                parts.append({layer: _maps(value[: len(part)]) for layer, value in given.items()})
+            return {layer: torch.cat([part[layer] for part in parts]) for layer in layers}
+
+        base = maps(images)
+        for axis, length in enumerate(shape[1:]):
+            for at in range(length):
+                changed = images.clone()
+                changed.select(axis + 2, at).copy_(others.select(axis + 2, at))
+                for layer, value in maps(changed).items():
+                    change = (value - base[layer]).abs()
+                    # Images, units and the other axis of the map count together.
+                    moved[layer][axis].append(change.amax((0, 1, 3 - axis)).cpu())
     found = {}
     for layer, axes in moved.items():
         least = _FAINTEST * float(base[layer].abs().max())
-        rows, columns = (_hulls(torch.cat(axis) > least) for axis in axes)
+        rows, columns = (_hulls(torch.stack(axis) > least) for axis in axes)
         found[layer] = Windows(rows, columns)
     return found
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cutaway.look.trace import Operation, Slot
+from cutaway.look.operation import Operation, Slot
 
 Functions = frozenset[Callable[..., Any]]
 

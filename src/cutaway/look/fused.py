@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cutaway.look.functions import BATCH_NORM, CONV, LINEAR, MAX_POOL, RELU, TWO, argument
-from cutaway.look.trace import Operation, Slot
+from cutaway.look.operation import Operation, Slot
 
 
 def fused(operations: Sequence[Operation], end: Slot) -> list[Operation]:
@@ -114,8 +114,10 @@ def _paired(operation: Operation) -> Operation:
         (3, "padding", 0, 0),
         (4, "dilation", 1, 1),
     )
+    # A stride of None is that of the kernel.
     plain = all(
-        argument(operation, at, name, default) in (want, (want, want)) for at, name, default, want in settings
+        argument(operation, at, name, default) in (want, (want, want), *([None] if name == "stride" else []))
+        for at, name, default, want in settings
     )
     extra = argument(operation, 5, "ceil_mode", False) or argument(operation, 6, "return_indices", False)
     if (

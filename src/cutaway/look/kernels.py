@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from cutaway.errors import ConfigError, DataError, NotFoundError, nearest
 from cutaway.look.arrangement import arrangement
 from cutaway.look.capture import capture
+from cutaway.look.choice import chosen_units
 from cutaway.look.modules import named_modules
 from cutaway.nets.subject import Subject
 
@@ -29,12 +30,13 @@ class Kernels:
             layer a filter is a unit, and channels, height and width are those of the maps it weighs;
             height and width are 1 where it weighs no maps.
         subject: the subject's name.
-        units: the filters that are shown of every layer, by their numbers; empty for all.
+        units: the filters that each layer shows, by the numbers that they have there; all of them for a
+            layer that is not named.
     """
 
     layers: Mapping[str, Tensor]
     subject: str = ""
-    units: Sequence[int] = ()
+    units: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def norms(self, layer: str) -> Tensor:
         """The L2 norm of every slice, ``(filters, channels)``: how much a filter listens to a channel."""
@@ -47,22 +49,21 @@ class Kernels:
 
     def numbers(self, layer: str) -> Sequence[int]:
         """The number of each filter that is shown of a layer."""
-        return self.units or range(len(self.layers[layer]))
+        return self.units.get(layer) or range(len(self.layers[layer]))
 
     def only(self, units: Sequence[int]) -> Kernels:
-        """The same kernels of these filters alone, in every layer that has them.
+        """The same kernels of these filters alone; layers that have none of them are left out.
 
         Raises:
-            NotFoundError: a layer has no such filter.
+            ConfigError: no unit is asked for.
+            NotFoundError: no layer has such a filter.
         """
-        for layer, weights in self.layers.items():
-            for unit in units:
-                if not 0 <= unit < len(weights):
-                    most = len(weights) - 1
-                    raise NotFoundError(f"{layer} has no unit {unit}; they are numbered from 0 to {most}.")
-        chosen = list(dict.fromkeys(units))
-        shown = {layer: weights[chosen] for layer, weights in self.layers.items()}
-        return Kernels(shown, self.subject, tuple(chosen))
+        places = chosen_units({layer: self.numbers(layer) for layer in self.layers}, units)
+        return Kernels(
+            {layer: self.layers[layer][at] for layer, at in places.items()},
+            self.subject,
+            {layer: [self.numbers(layer)[place] for place in at] for layer, at in places.items()},
+        )
 
 
 def kernels(subject: Subject, layers: Sequence[str] | None = None) -> Kernels:
@@ -109,7 +110,8 @@ def _weights(subject: Subject, name: str, module: nn.Module, known: Sequence[str
         shape = arrangement(subject, name)
         return module.weight.reshape(len(module.weight), *shape)
     dense = [key for key, other in named_modules(subject.model).items() if isinstance(other, nn.Linear)]
-    raise ConfigError(f"{name} has no kernels.{nearest(name, [*known, *dense])}")
+    near = nearest(name, [*known, *dense]) or " Those of a function are found by its call: conv2d@1."
+    raise ConfigError(f"{name} has no kernels.{near}")
 
 
 def by_filter(weight: Tensor, groups: int) -> Tensor:

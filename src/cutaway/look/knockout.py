@@ -8,7 +8,7 @@ the importance of single directions for generalization", ICLR 2018.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -18,12 +18,14 @@ from torch.nn.functional import one_hot
 
 from cutaway.data import Split
 from cutaway.errors import ConfigError, DataError, NotFoundError
-from cutaway.look.capture import capture
+from cutaway.look.finite import refuse_nan
 from cutaway.look.layers import visible_layers
+from cutaway.look.modules import named_modules
 from cutaway.look.rerun import Rerun, rerun
 from cutaway.look.stream import stream
 from cutaway.nets.subject import Subject, evaluating
 from cutaway.progress import tracked
+from cutaway.training.allocator import freed_memory
 from cutaway.training.score import cross_entropies, ranks
 
 
@@ -127,30 +129,37 @@ def knockout(
 
     Raises:
         NotFoundError: there is no such layer or unit.
-        ConfigError: a layer gives no units, or the logits are not finite.
-        DataError: there are no images, or they have more classes than the subject.
+        ConfigError: there are no layers, or one gives no units.
+        DataError: there are no images, they have more classes than the subject, or a weight, an input or
+            what they come to is not finite.
     """
     value = _value(value)
-    names = list(dict.fromkeys(layers)) if layers is not None else main_layers(subject)
-    batch = subject.batch or batch
-    if not len(split):
-        raise DataError("There are no images to knock units out for; give one or more.")
     if batch < 1:
         raise ConfigError(f"batch should be 1 or more, not {batch}.")
+    if not len(split):
+        raise DataError("There are no images to knock units out for; give one or more.")
+    batch = subject.batch or batch
+    names = list(dict.fromkeys(layers)) if layers is not None else main_layers(subject)
+    if not names:
+        raise ConfigError("There are no layers to knock out; name one or more.")
     values = unit_values(subject, split, names, value)
     for name in names:
         _check_units(name, units, len(values[name]))
-    wanted = {n: torch.tensor(list(units if units is not None else range(len(values[n])))) for n in names}
+    wanted = {
+        name: torch.tensor(list(units if units is not None else range(len(values[name]))), dtype=torch.int64)
+        for name in names
+    }
     tallies = {name: _Tally() for name in names}
     base = _Tally()
     work = sum(len(wanted[name]) + 1 for name in names) * len(split)
-    with tracked("Knocking out", work, "images") as add:
+    # Every part of the batches takes memory of the same sizes; fresh pages would cost a third of the time.
+    keeping: AbstractContextManager[object] = (
+        freed_memory(kept=True) if subject.device.type == "cpu" else nullcontext()
+    )
+    with keeping, tracked("Knocking out", work, "images") as add:
         for pixels, labels in split.chunks(batch):
             inputs = subject.inputs(pixels)
-            if not inputs.isfinite().all():
-                raise DataError(
-                    "The inputs hold NaN or infinite values; look at the images and at their preprocessing."
-                )
+            refuse_nan(subject, inputs, {"inputs": inputs})
             for number, name in enumerate(names):
                 found = knocked_logits(subject, inputs, name, wanted[name], values[name])
                 _check(subject, inputs, found, labels, name)
@@ -190,12 +199,18 @@ def main_layers(subject: Subject) -> list[str]:
     Raises:
         ConfigError: there are none.
     """
-    modules = dict(subject.model.named_modules())
-    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear)
-    names = [name for name in visible_layers(subject) if isinstance(modules[name], kinds)][:-1]
-    if not names:
-        raise ConfigError(f"{subject.name} has no convolutions before its last layer; name a layer.")
-    return names
+    modules = named_modules(subject.model)
+    found = []
+    for name in visible_layers(subject):
+        # What is applied again, and calls of functions, are told by their number: conv@2, conv2d@1.
+        plain = name.partition("@")[0]
+        if isinstance(modules.get(plain), _WEIGHTED) or (plain not in modules and plain in _FUNCTIONS):
+            found.append(name)
+    if len(found) < 2:
+        raise ConfigError(
+            f"{subject.name} has no convolutions or dense layers before its last one; name a layer."
+        )
+    return found[:-1]
 
 
 def unit_values(subject: Subject, split: Split, layers: Sequence[str], value: Value) -> dict[str, Tensor]:
@@ -203,7 +218,8 @@ def unit_values(subject: Subject, split: Split, layers: Sequence[str], value: Va
 
     Raises:
         NotFoundError: there is no such layer.
-        ConfigError: a layer gives no units, or values that are not finite.
+        ConfigError: a layer gives no units.
+        DataError: what a layer gives is not finite.
     """
     sums: dict[str, Tensor] = {}
     seen = 0
@@ -285,27 +301,17 @@ def _check(subject: Subject, inputs: Tensor, found: Rerun, labels: Tensor, layer
     classes = found.unmodified.shape[1]
     if int(labels.max()) >= classes:
         raise DataError(f"The images have more classes than {subject.name} knows ({classes}).")
-    if not found.unmodified.isfinite().all():
-        raise ConfigError(_not_finite(subject, inputs))
+    refuse_nan(subject, inputs, {"its logits": found.unmodified})
     for logits, what in ((found.units, "a unit"), (found.whole, "all units")):
         if not logits.isfinite().all():
-            raise ConfigError(
+            raise DataError(
                 f"Without {what} of {layer} {subject.name} gives logits that are not finite; "
                 'try the value "mean".'
             )
 
 
-def _not_finite(subject: Subject, inputs: Tensor) -> str:
-    """The message for logits that are not finite: the first layer that gives such values."""
-    for name in visible_layers(subject):
-        with suppress(ConfigError), capture(subject.model, [name]) as outputs:
-            if not outputs(subject.filled(inputs))[name].isfinite().all():
-                return (
-                    f"{name} of {subject.name} gives NaN or infinite values. "
-                    "Take weights from before it diverged."
-                )
-    return f"{subject.name} gives logits that are not finite. Take weights from before it diverged."
-
+_WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear)
+_FUNCTIONS = frozenset({"conv1d", "conv2d", "conv3d", "conv_transpose2d", "linear"})
 
 _CHUNK = 1000
 """Images taken from the split at once."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cutaway.errors import ConfigError
 from cutaway.look.calls import Calls
 from cutaway.look.modules import named_modules
 from cutaway.nets.dropout import Dropout
@@ -17,6 +18,8 @@ from cutaway.nets.parts import parts
 from cutaway.nets.subject import Subject, evaluating
 
 _SAME_AS_BEFORE = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, Dropout, nn.Flatten, nn.Identity)
+
+_PARAMETERS = (nn.ParameterList, nn.ParameterDict)
 
 _LAYERS = frozenset(
     {
@@ -48,13 +51,29 @@ class LayerRow:
 
 
 def layers(subject: Subject) -> list[LayerRow]:
-    """Everything that can be looked at, found by applying the model to one black image.
+    """Everything that can be looked at, found by applying the model to a black image, then to two.
 
     Modules that are applied several times have a row for each time. Of a tuple or dict each tensor
     has a row. What is not reached has none, nor what gives no row for each image.
+
+    Raises:
+        ConfigError: the model can't be applied to one image; see ``Subject.batch``.
     """
-    survey = _Survey(subject)
-    inputs = subject.filled(subject.inputs(torch.zeros(1, *subject.input_shape, dtype=torch.uint8)))
+    rows = _surveyed(subject, 1)
+    if subject.batch:
+        return rows
+    try:
+        # What weights alone came to has one row for one image and for two.
+        again = {row.name for row in _surveyed(subject, 2)}
+    except ConfigError:  # a model of one image
+        return rows
+    return [row for row in rows if row.name in again]
+
+
+def _surveyed(subject: Subject, images: int) -> list[LayerRow]:
+    """The rows that a pass of so many black images has."""
+    survey = _Survey(subject, images)
+    inputs = subject.filled(subject.inputs(torch.zeros(images, *subject.input_shape, dtype=torch.uint8)))
     handles: list[Any] = []
     try:
         for name, module in survey.modules.items():
@@ -64,7 +83,7 @@ def layers(subject: Subject) -> list[LayerRow]:
             evaluating(subject.model),
             torch.random.fork_rng(),
             torch.no_grad(),
-            subject.applying(1),
+            subject.applying(images),
             Calls(set(_LAYERS), behind=survey.called),
         ):
             subject.model(inputs)
@@ -92,11 +111,11 @@ def visible_layers(subject: Subject) -> list[str]:
 class _Survey:
     """Rows as they are found; how deep inside leaves the pass stands."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, images: int) -> None:
         found = named_modules(subject.model)
         # A model without modules inside, such as a single layer, has only the calls of its functions.
         self.modules = {name: module for name, module in found.items() if name}
-        self.batch = subject.batch or 1
+        self.batch = subject.batch or images
         self.rows: list[LayerRow] = []
         self.inside = 0
         self.applied: Counter[str] = Counter()
@@ -134,4 +153,6 @@ def _is_leaf(module: nn.Module) -> bool:
     # What runs inside a script is seen by no hook.
     if isinstance(module, torch.jit.ScriptModule):
         return True
-    return not any(module.children()) and not getattr(module, "layers", None)
+    # Lists of parameters are modules too, but nothing runs in them; Keras keeps its weights in one.
+    inside = [part for part in module.children() if not isinstance(part, _PARAMETERS)]
+    return not inside and not getattr(module, "layers", None)

@@ -68,9 +68,15 @@ def fit_logistic(
 def _principal(features: Tensor) -> tuple[Tensor, Tensor]:
     """Variances ``(r,)`` and directions ``(D, r)`` of the features; directions without any are left out."""
     wide = features.double()
-    variances, basis = torch.linalg.eigh(wide.T @ wide / len(wide))
+    count, width = wide.shape
+    # Of fewer images than features, the inner products of images have the same variances.
+    few = count < width
+    variances, basis = torch.linalg.eigh((wide @ wide.T if few else wide.T @ wide) / count)
     kept = variances > _NOTHING * variances[-1].clamp_min(_NOTHING)
-    return variances[kept].to(features.dtype), basis[:, kept].to(features.dtype)
+    variances, basis = variances[kept], basis[:, kept]
+    if few:
+        basis = wide.T @ basis / (count * variances).sqrt()
+    return variances.to(features.dtype), basis.to(features.dtype)
 
 
 def _minimum(

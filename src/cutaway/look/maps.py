@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from cutaway.errors import NotFoundError
-from cutaway.look.layers import visible_layers
-from cutaway.look.stream import stream
+from cutaway.look.choice import chosen_units
+from cutaway.look.stream import chosen_layers, stream
 from cutaway.nets.subject import Subject
 
 
@@ -53,20 +52,10 @@ class FeatureMaps:
         Layers that have none of them, as the last ones often have not, are left out.
 
         Raises:
+            ConfigError: no unit is asked for.
             NotFoundError: no layer has such a unit.
         """
-        kept: dict[str, list[int]] = {}
-        for layer in self.layers:
-            places = {number: place for place, number in enumerate(self.numbers(layer))}
-            kept[layer] = [places[unit] for unit in dict.fromkeys(units) if unit in places]
-        missing = [unit for unit in units if not any(unit in self.numbers(layer) for layer in kept)]
-        if missing:
-            widest = max(self.layers, key=lambda layer: len(self.numbers(layer)))
-            most = max(self.numbers(widest))
-            raise NotFoundError(
-                f"There is no unit {missing[0]}: those of {widest} are numbered from 0 to {most}."
-            )
-        shown = {layer: places for layer, places in kept.items() if places}
+        shown = chosen_units({layer: self.numbers(layer) for layer in self.layers}, units)
         return FeatureMaps(
             self.images,
             {layer: self.layers[layer][:, places] for layer, places in shown.items()},
@@ -91,11 +80,11 @@ def feature_maps(
 
     Raises:
         NotFoundError: there is no such layer, or no layer has such a unit.
-        ConfigError: the images have another shape than the subject takes, or a layer gives something
-            else than a row for each image.
+        ConfigError: the images have another shape than the subject takes, a layer gives something
+            else than a row for each image, or no layer or no unit is asked for.
         DataError: weights, images or outputs are not finite.
     """
-    names = list(dict.fromkeys(layers)) if layers is not None else visible_layers(subject)
+    names = chosen_layers(subject, layers)
     parts: list[dict[str, Tensor]] = []
 
     def keep(inputs: Tensor, found: Mapping[str, Tensor]) -> None:

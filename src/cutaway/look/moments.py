@@ -1,4 +1,4 @@
-"""Running sums over images from which means, deviations, shares and correlations are read."""
+"""Running sums over images from which means, extremes, shares and correlations are read."""
 
 from __future__ import annotations
 
@@ -17,43 +17,29 @@ class Moments:
     Two of them over different images, merged, are that over all of them.
 
     Args:
-        places: values of each unit for one image, ``(U,)`` int64.
         images: how many of each class, ``(K,)``.
         class_sums: the sum of the maps' means over the images of each class, ``(K, U)``.
-        mean_squares: the sum of the squares of the maps' means, ``(U,)``.
-        squares: the sum of (value − mean of its map)², ``(U,)``.
         maxima: the largest value, ``(U,)`` float32.
-        floors: the smallest of the maps' largest values, ``(U,)`` float32.
-        minima: the smallest value over the images of the sample, ``(U,)`` float32.
+        minima: the smallest value, ``(U,)`` float32.
         fired: images with a value above zero, ``(U,)``.
         blank: images whose map is the same everywhere; zero, where there is one place, ``(U,)``.
     """
 
-    places: Tensor
     images: Tensor
     class_sums: Tensor
-    mean_squares: Tensor
-    squares: Tensor
     maxima: Tensor
-    floors: Tensor
     minima: Tensor
     fired: Tensor
     blank: Tensor
 
     @classmethod
-    def empty(cls, places: Tensor, classes: int) -> Moments:
+    def empty(cls, units: int, classes: int) -> Moments:
         """The sums over no images."""
-        units = len(places)
-        zeros = torch.zeros(units, dtype=torch.float64)
         none = torch.zeros(units, dtype=torch.int64)
         return cls(
-            places,
             torch.zeros(classes, dtype=torch.int64),
             torch.zeros(classes, units, dtype=torch.float64),
-            zeros,
-            zeros.clone(),
             torch.full((units,), -torch.inf),
-            torch.full((units,), torch.inf),
             torch.full((units,), torch.inf),
             none,
             none.clone(),
@@ -61,27 +47,19 @@ class Moments:
 
     def see(self, found: Responses) -> None:
         """Add a few images."""
-        means, maxima = found.means.double(), found.maxima
         member = torch.nn.functional.one_hot(found.labels, len(self.images))
         self.images += member.sum(0)
-        self.class_sums += member.T.double() @ means
-        self.mean_squares += means.square().sum(0)
-        self.squares += found.squares.sum(0, dtype=torch.float64)
-        self.maxima = torch.maximum(self.maxima, maxima.amax(0))
-        self.floors = torch.minimum(self.floors, maxima.amin(0))
-        self.fired += (maxima > 0).sum(0)
+        self.class_sums += member.T.double() @ found.means.double()
+        self.maxima = torch.maximum(self.maxima, found.maxima.amax(0))
+        self.minima = torch.minimum(self.minima, found.minima.amin(0))
+        self.fired += (found.maxima > 0).sum(0)
         self.blank += found.blank.sum(0)
-        if len(found.sampled):
-            self.minima = torch.minimum(self.minima, found.sampled_minima().amin(0))
 
     def merge(self, other: Moments) -> None:
         """Add other images."""
         self.images += other.images
         self.class_sums += other.class_sums
-        self.mean_squares += other.mean_squares
-        self.squares += other.squares
         self.maxima = torch.maximum(self.maxima, other.maxima)
-        self.floors = torch.minimum(self.floors, other.floors)
         self.minima = torch.minimum(self.minima, other.minima)
         self.fired += other.fired
         self.blank += other.blank
@@ -92,19 +70,9 @@ class Moments:
         return self.class_sums.sum(0) / self.images.sum()
 
     @property
-    def deviation(self) -> Tensor:
-        """The standard deviation of all values, ``(U,)`` float64: within maps and between their means."""
-        count = self.images.sum()
-        between = (self.mean_squares - count * self.mean.square()).clamp_min(0)
-        variance = (self.squares / self.places + between) / count
-        # What never changes has no deviation, whatever the sums round to.
-        return variance.sqrt().where(~self.constant, 0.0)
-
-    @property
     def constant(self) -> Tensor:
         """Which units always gave the same value, ``(U,)`` bool."""
-        flat = (self.blank == self.images.sum()) | (self.places == 1)
-        return flat & (self.maxima == self.floors)
+        return self.maxima == self.minima
 
     @property
     def class_means(self) -> Tensor:

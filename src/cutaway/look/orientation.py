@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from cutaway.errors import ConfigError
 from cutaway.look.layers import visible_layers
-from cutaway.look.stimuli import Stimuli
+from cutaway.look.modules import named_modules
+from cutaway.look.stimuli import Batch, Stimuli
 from cutaway.look.stream import stream
 from cutaway.look.tuning import Tuning
 from cutaway.nets.subject import Subject
@@ -24,7 +25,8 @@ class Orientation:
 
     Args:
         layers: for each layer the tuning of its units.
-        kernels: the kernels of those layers that are convolutions of the image, ``(U, C, h, w)``.
+        kernels: of those layers that are convolutions of as many channels as the image has,
+            ``(U, C, h, w)``.
         stimuli: what was shown.
         subject: the subject's name.
     """
@@ -58,7 +60,8 @@ def orientation(
 
     Raises:
         NotFoundError: there is no such layer.
-        ConfigError: the angles, wavelengths or phases are none, or a layer gives no finite units.
+        ConfigError: the angles, wavelengths or phases are none, or a layer gives no units.
+        DataError: a weight, or what a layer gives, is not finite.
     """
     stimuli = Stimuli(subject.input_shape, tuple(angles), tuple(wavelengths), phases)
     names = list(dict.fromkeys(layers)) if layers is not None else _convolutions(subject)
@@ -68,11 +71,13 @@ def orientation(
     shape = (len(stimuli.colours), len(stimuli.angles), len(stimuli.wavelengths))
     answers = {name: torch.full((values.shape[1], *shape), -math.inf) for name, values in grey.items()}
     with tracked("Showing gratings", stimuli.count, "images") as add:
-        for batch in stimuli.batches():
-            for name, values in _middles(subject, batch.pixels, names).items():
-                largest = (values - grey[name][:1]).amax(0)
-                answers[name][:, batch.colour, batch.angle, batch.scale] = largest
-            add(len(batch.pixels))
+        for batches in _together(stimuli.batches()):
+            shown = [len(batch.pixels) for batch in batches]
+            pixels = torch.cat([batch.pixels for batch in batches])
+            for name, values in _middles(subject, pixels, names).items():
+                for batch, own in zip(batches, (values - grey[name][:1]).split(shown), strict=True):
+                    answers[name][:, batch.colour, batch.angle, batch.scale] = own.amax(0)
+            add(len(pixels))
     found = {name: _tuning(stimuli, answers[name], grey[name]) for name in names}
     return Orientation(found, _first_kernels(subject, names), stimuli, subject.name)
 
@@ -105,20 +110,36 @@ def kernel_orientation(kernels: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(total > 0, degrees, torch.nan), means.abs().float()
 
 
+def _together(batches: Iterator[Batch]) -> Iterator[list[Batch]]:
+    """As many batches in a row as a pass takes: the few images of one would hardly fill it."""
+    waiting: list[Batch] = []
+    for batch in batches:
+        if waiting and sum(len(one.pixels) for one in (*waiting, batch)) > _AT_ONCE:
+            yield waiting
+            waiting = []
+        waiting.append(batch)
+    if waiting:
+        yield waiting
+
+
 def _convolutions(subject: Subject) -> list[str]:
-    """The names of all convolutions; of all layers where there is none."""
-    modules = dict(subject.model.named_modules())
+    """The names of all convolutions, modules and functions; of all layers where there is none."""
+    modules = named_modules(subject.model)
     names = visible_layers(subject)
-    return [name for name in names if isinstance(modules.get(name), nn.Conv2d)] or names
+    return [
+        name
+        for name in names
+        if isinstance(modules.get(name.partition("@")[0]), nn.Conv2d) or name.startswith("conv2d@")
+    ] or names
 
 
 def _first_kernels(subject: Subject, names: Sequence[str]) -> dict[str, Tensor]:
-    """The kernels of those layers that see the image's channels."""
-    modules = dict(subject.model.named_modules())
+    """The kernels of those convolutions that take as many channels as the image has."""
+    modules = named_modules(subject.model)
     found = {}
     for name in names:
         module = modules.get(name)
-        if isinstance(module, nn.Conv2d) and module.weight.shape[1] == subject.input_shape[0]:
+        if isinstance(module, nn.Conv2d) and module.in_channels == subject.input_shape[0]:
             found[name] = module.weight.detach().float().cpu().clone().contiguous()
     return found
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cutaway.data import Split
 from cutaway.errors import DataError
-from cutaway.look.features import Scale, gather, held_back, pooled, sample
+from cutaway.look.features import Scale, gather, held_back, pooled, refuse_below_1, sample
 from cutaway.look.interval import wilson
 from cutaway.look.logistic import fit_logistic
 from cutaway.look.stream import chosen_layers
@@ -105,10 +105,12 @@ def probe(
 
     Raises:
         NotFoundError: there is no such layer.
-        ConfigError: the images have another shape than the subject takes; a layer gives no row an image.
+        ConfigError: the images have another shape than the subject takes; a layer gives no row an image;
+            a number is out of its range.
         DataError: there are too few images or classes, or values that are not finite.
     """
     names = chosen_layers(subject, layers)
+    refuse_below_1("features", features)
     train, test = sample(train, images, seed), sample(test, test_images, seed)
     classes = _classes(subject, train, test)
     back = held_back(train.labels, seed)

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from cutaway.errors import ConfigError, DataError
+from cutaway.look.finite import refuse_nan_weights
+from cutaway.nets.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -70,15 +71,17 @@ class Responses:
 
     Args:
         outputs: of each layer, ``(N, C)`` or ``(N, C, …)``; what follows is a unit's map.
-        inputs: of the model, ``(N, …)``; for messages.
+        subject: whose layers they are; its weights are read where a value is not finite, to name the cause.
+        inputs: of the model, ``(N, …)``; likewise.
         numbers: the images' positions in the dataset, ``(N,)`` int64, ascending.
         labels: their classes, ``(N,)`` int64.
         sampled: which of them belong to the survey's sample, ``(S,)`` int64, from 0 to N − 1.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  all of them, always
         self,
         outputs: Mapping[str, Tensor],
+        subject: Subject,
         inputs: Tensor,
         numbers: Tensor,
         labels: Tensor,
@@ -90,14 +93,15 @@ class Responses:
         }
         """For each layer ``(N, C, P)``, where the output lies."""
         self.numbers, self.labels, self.sampled = numbers, labels, sampled
-        self._inputs = inputs
+        self._subject, self._inputs = subject, inputs
 
     @cached_property
     def maxima(self) -> Tensor:
         """The largest value of each map.
 
         Raises:
-            DataError: a layer gives NaN or an infinite value; the message names it.
+            DataError: a layer gives NaN or an infinite value; the message names the image, the weights or
+                the layer that it comes from.
         """
         return self._finite(self._reduced(lambda values: values.amax(2)))
 
@@ -108,44 +112,25 @@ class Responses:
         Raises:
             DataError: as for the maxima.
         """
-        return self._finite(torch.cat(self._means, 1).cpu())
+        return self._finite(self._reduced(lambda values: values.mean(2)))
 
     @cached_property
-    def squares(self) -> Tensor:
-        """The sum over each map of (value − the map's mean)².
+    def minima(self) -> Tensor:
+        """The smallest value of each map.
 
-        Taken from each map's own mean, so that nothing cancels where values vary little about a large
-        one.
+        Raises:
+            DataError: as for the maxima.
         """
-        means = iter(self._means)
-
-        def centred(values: Tensor) -> Tensor:
-            mean = next(means)[..., None]
-            if values.shape[2] == 1:
-                return torch.zeros_like(mean[..., 0])
-            # A squared difference in one pass over memory; var() takes a hundred times as long on maps
-            # that lie channels last.
-            return F.mse_loss(values, mean.expand_as(values), reduction="none").sum(2)
-
-        return self._reduced(centred)
+        return self._finite(self._reduced(lambda values: values.amin(2)))
 
     @cached_property
     def blank(self) -> Tensor:
         """Which maps have one value everywhere, bool; where there is one place, which are zero."""
-        found = []
+        blank = self.maxima == self.minima
         for values, part in self._parts():
-            maxima, squares = self.maxima[:, part], self.squares[:, part]
             if values.shape[2] == 1:
-                found.append(maxima == 0)
-                continue
-            blank = squares == 0
-            # The mean of equal values may be rounded, so that they seem to differ from it; only then are
-            # minima worth another pass over memory.
-            rounded = squares <= 1e-9 * values.shape[2] * self.means[:, part].square()
-            if (rounded & ~blank).any():
-                blank |= rounded & (values.amin(2).cpu() == maxima)
-            found.append(blank)
-        return torch.cat(found, 1)
+                blank[:, part] = self.maxima[:, part] == 0
+        return blank
 
     def places(self, rows: Tensor, units: Tensor) -> Tensor:
         """Where in their maps some units are largest, first in reading order: ``(M,)`` int64.
@@ -170,19 +155,11 @@ class Responses:
         """Where in its map each unit is largest, for the images of the sample: ``(S, U)`` int64."""
         return self._reduced(lambda values: values[self.sampled.to(values.device)].argmax(2))
 
-    def sampled_minima(self) -> Tensor:
-        """The smallest value of each map, for the images of the sample: ``(S, U)``."""
-        return self._reduced(lambda values: values[self.sampled.to(values.device)].amin(2))
-
     def _parts(self) -> Iterator[tuple[Tensor, slice]]:
         start = 0
         for values in self.values.values():
             yield values, slice(start, start + values.shape[1])
             start += values.shape[1]
-
-    @cached_property
-    def _means(self) -> list[Tensor]:
-        return [values.mean(2) for values in self.values.values()]
 
     def _reduced(self, reduce: Callable[[Tensor], Tensor]) -> Tensor:
         return torch.cat([reduce(values) for values in self.values.values()], 1).cpu()
@@ -194,14 +171,18 @@ class Responses:
         finite = found.isfinite()
         for layer, (_, part) in zip(self.values, self._parts(), strict=True):
             wrong = ~finite[:, part].all(1)
-            if wrong.any():
-                row = int(wrong.nonzero()[0])
-                kind = "NaN" if found[row, part].isnan().any() else "infinite values"
-                if not self._inputs[row].isfinite().all():
-                    cause = "Its input holds such values already: look at the image and its preprocessing."
-                elif wrong.all():
-                    cause = "So it does for all images: take weights from before they diverged."
-                else:
-                    cause = "Other images are right: look at this one, or leave it out."
-                raise DataError(f"{layer} gives {kind} for image {int(self.numbers[row])}. {cause}")
+            if not wrong.any():
+                continue
+            row = int(wrong.nonzero()[0])
+            number = int(self.numbers[row])
+            if not self._inputs[row].isfinite().all():
+                raise DataError(
+                    f"Image {number} has NaN or infinite inputs; look at it and at the preprocessing."
+                )
+            refuse_nan_weights(self._subject)
+            kind = "NaN" if found[row, part].isnan().any() else "infinite values"
+            raise DataError(
+                f"{self._subject.name}: {layer} gives {kind} for image {number}, though weights and image "
+                "are finite. Leave the image out, or take weights from before they grew so large."
+            )
         return found

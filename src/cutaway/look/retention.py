@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cutaway.data import Split
 from cutaway.errors import DataError
-from cutaway.look.features import Scale, gather, held_back, sample, sketched
+from cutaway.look.features import Scale, gather, held_back, refuse_below_1, sample, sketched
 from cutaway.look.interval import ratio
 from cutaway.look.ridge import fit_ridge
 from cutaway.look.stream import chosen_layers
@@ -105,20 +105,25 @@ def retention(
         images: training images, from 5.
         test_images: test images, from 1.
         features: that are read of a layer at most, from 1.
-        examples: reconstructions that are kept for each layer.
+        examples: reconstructions that are kept for each layer, from 1.
         seed: of all draws.
 
     Raises:
         NotFoundError: there is no such layer.
-        ConfigError: the images have another shape than the subject takes; a layer gives no row an image.
+        ConfigError: the images have another shape than the subject takes; a layer gives no row an image;
+            a number is out of its range.
         DataError: there are too few images, or they are all the same, or values are not finite.
     """
     names = chosen_layers(subject, layers)
+    refuse_below_1("features", features)
+    refuse_below_1("examples", examples)
     train, test = sample(train, images, seed), sample(test, test_images, seed)
     if len(train) < 5 or not len(test):
         raise DataError(
             f"{len(train)} training and {len(test)} test images are too few; give 5 and 1 or more."
         )
+    for images_of_one in (train, test):
+        subject.refuse_shape(images_of_one.pixels[:1])
     fitting = _Fitting(shrunk(train.pixels), shrunk(test.pixels), held_back(train.labels, seed))
     reduce = partial(sketched, width=features, seed=seed)
     sides: list[dict[str, Kept]] = []

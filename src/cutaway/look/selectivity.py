@@ -28,4 +28,5 @@ def selectivity(class_means: Tensor) -> Tensor:
     largest = known.amax(0)
     rest = (known.sum(0) - largest) / (len(known) - 1)
     index = (largest - rest) / (largest + rest)
-    return index.where((known >= 0).all(0), torch.nan)
+    # Rounding of the sum may take it below 0 where all means are equal.
+    return index.clamp(0, 1).where((known >= 0).all(0), torch.nan)

@@ -83,7 +83,8 @@ def similarity(
         columns = chosen_layers(other, other_layers)
         sides = [(subject, rows), (other, columns)]
     for side, names in sides:
-        batch = max(4, min(batch, images_at_once(side, images, names)))
+        if not side.batch:
+            batch = max(4, min(batch, images_at_once(side, images, names)))
     rest = len(images) % batch
     used = images[: len(images) - rest] if rest < 4 else images
     grams = [_grams(side, used, names, batch) for side, names in sides]
@@ -102,10 +103,22 @@ def similarity(
 def _grams(subject: Subject, images: Tensor, layers: Sequence[str], batch: int) -> list[Tensor]:
     """For each batch the U-centred Gram matrices of all layers, ``(L, n²)`` float64 on the CPU."""
     found: list[Tensor] = []
+    waiting: dict[str, Tensor] = {}
+    left = len(images)
 
     def see(inputs: Tensor, outputs: Mapping[str, Tensor]) -> None:
-        del inputs
-        found.append(torch.stack([_gram(outputs[name]).cpu() for name in layers]))
+        nonlocal left
+        left -= len(inputs)
+        for name in layers:
+            value = outputs[name]
+            waiting[name] = torch.cat([waiting[name], value]) if name in waiting else value
+        # A model of a fixed batch gives its own number of rows at a time; others give a batch.
+        while waiting and (len(waiting[layers[0]]) >= batch or not left):
+            found.append(torch.stack([_gram(waiting[name][:batch]).cpu() for name in layers]))
+            rest = {name: value[batch:] for name, value in waiting.items()}
+            waiting.clear()
+            # A copy, or a few rows would keep the whole output alive.
+            waiting.update({name: value.clone() for name, value in rest.items() if len(value)})
 
     stream(subject, images, layers, see, batch)
     return found

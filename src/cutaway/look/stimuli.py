@@ -68,11 +68,12 @@ class Stimuli:
     def __post_init__(self) -> None:
         if not self.wavelengths:
             object.__setattr__(self, "wavelengths", (*_octaves(min(self.shape[1:])), EDGE))
-        if len(self.angles) < 4 or min(self.angles) < 0 or max(self.angles) >= 180:
+        # NaN is in no order, so what is asked is what must hold.
+        if len(self.angles) < 4 or not all(0 <= angle < 180 for angle in self.angles):
             raise ConfigError("angles should be four or more, from 0 to below 180 degrees.")
         if list(self.angles) != sorted(set(self.angles)):
             raise ConfigError("angles should grow, each given once.")
-        if min(self.wavelengths) < 2:
+        if not all(wavelength >= 2 for wavelength in self.wavelengths):
             raise ConfigError("wavelengths should be 2 pixels or more: pixels can't show shorter waves.")
         if self.phases < 2:
             raise ConfigError(f"phases should be 2 or more, not {self.phases}.")

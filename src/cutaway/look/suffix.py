@@ -18,7 +18,8 @@ from cutaway.look.added import added
 from cutaway.look.apart import Apart, apart
 from cutaway.look.batched import batched
 from cutaway.look.fused import fused
-from cutaway.look.trace import Operation, Slot, Trace
+from cutaway.look.operation import Operation, Slot
+from cutaway.look.trace import Trace
 
 Values = dict[int, Any]
 """By the number of their slot: Apart, or tensors ``(V, …)``."""
@@ -37,6 +38,7 @@ class Suffix:
         self._apart: Values = {trace.start.number: Apart(trace.output, replaced)}
         rest = [operation for operation in trace.operations if not self._applied_apart(operation)]
         self._rest = fused(rest, trace.end) if trace.end else rest
+        self._known: dict[int, Tensor] = {}
         self._last = {slot.number: at for at, op in enumerate(self._rest) for slot in op.inputs}
 
     @property
@@ -82,7 +84,9 @@ class Suffix:
         for at, operation in enumerate(self._rest):
             inputs = operation.inputs
             sums = units is not None and len(inputs) == 1 and len(operation.outputs) == 1
-            found = added(operation, values[inputs[0].number], units) if sums and units is not None else None
+            found = None
+            if sums and units is not None:
+                found = added(operation, values[inputs[0].number], units, self._known)
             _store(values, operation, batched(operation, taken, count) if found is None else [found])
             for slot in inputs:
                 # What nobody reads any more makes room.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,8 +97,13 @@ def find_sum(subject: Subject, images: Tensor, layer: str) -> Sum:
         with capture(subject.model, [layer, entry]) as outputs, subject.applying(1):
             found = outputs(subject.filled(inputs))
             output = found[layer]
-            seen = _replay(modules[address.name], found[entry])
+            seen, results = _replay(modules[address.name], found[entry])
         _refuse_other(len(seen) == 1, layer, modules)
+        if not _same(results[0], output):
+            raise ConfigError(
+                f"{layer} gives something else than the sum of its {seen[0][0]}. "
+                f"Choose that call itself, such as {seen[0][0]}@1."
+            )
     name, args, kwargs, places = seen[0]
     refuse_nan(subject, inputs, {layer: output})
     defaults: Mapping[str, Any] = _DEFAULTS.get(name, _TRANSPOSED)
@@ -112,10 +118,11 @@ def find_sum(subject: Subject, images: Tensor, layer: str) -> Sum:
 
 def _replay(
     module: nn.Module, given: Tensor
-) -> list[tuple[str, Sequence[Any], Mapping[str, Any], Tensor | None]]:
-    """The convolutions and products that a module makes of its input, and where padding put its rows."""
+) -> tuple[list[tuple[str, Sequence[Any], Mapping[str, Any], Tensor | None]], list[Tensor]]:
+    """The convolutions and products that a module makes of its input, where padding put its rows; results."""
     seen: list[tuple[str, Sequence[Any], Mapping[str, Any], Tensor | None]] = []
     places: list[Tensor] = []
+    results: list[Tensor] = []
 
     def before(name: str, number: int, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         del number
@@ -126,10 +133,21 @@ def _replay(
         mode = args[2] if len(args) > 2 else kwargs.get("mode", "constant")
         places.append(_padded(places[-1] if places else _grid(*args[0].shape[2:]), pads, mode))
 
-    # Of a composed module the sums of the parts are seen too, and it is refused.
-    with Calls({*_SUMS, "pad"}, before=before):
+    def behind(name: str, number: int, result: Any) -> None:
+        del number
+        if name != "pad":
+            results.append(result.clone())  # before anything works on it in place
+
+    # Of a composed module the sums of the parts are seen too, and it is refused. One that takes more
+    # than its input is composed.
+    with Calls({*_SUMS, "pad"}, before=before, behind=behind), suppress(TypeError):
         module.forward(given)  # past the hooks that record
-    return seen
+    return seen, results
+
+
+def _same(sums: Tensor, output: Tensor) -> bool:
+    """Whether a module gives the sums themselves, with nothing done to them; NaN is told elsewhere."""
+    return sums.shape == output.shape and torch.allclose(sums, output, rtol=1e-3, atol=1e-5, equal_nan=True)
 
 
 def _refuse_other(known: bool, layer: str, modules: Mapping[str, nn.Module]) -> None:

@@ -17,8 +17,8 @@ from torch import Tensor
 from cutaway.data import Split
 from cutaway.errors import ConfigError, DataError
 from cutaway.look.capture import capture
-from cutaway.look.layers import visible_layers
 from cutaway.look.responses import LayerSize, Responses, columns
+from cutaway.look.stream import chosen_layers
 from cutaway.nets.subject import Subject
 from cutaway.progress import tracked
 
@@ -116,7 +116,8 @@ def survey(
         layers: dotted names; all that change a value when not given.
         sample: images of the sample, drawn evenly at random by their numbers, the same for all layers
             and looks.
-        chunk: images in one forward pass; as many as fit 256 MiB of maps, 128 at most, when not given.
+        chunk: images in one forward pass; as many as fit 256 MiB of maps, 128 at most, when not given. A
+            model of a fixed batch is given that many.
         scheduler: the address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``, whose workers share
             the images out; this process does it when not given.
 
@@ -169,9 +170,12 @@ class Survey:
         with capture(subject.model, list(self.surveyed.sizes)) as outputs:
             for pixels, labels in images.chunks(self.chunk):
                 inputs = subject.inputs(pixels)
+                with subject.applying(len(inputs)):
+                    given = outputs(subject.filled(inputs))
                 at = torch.arange(start, start + len(pixels))
                 sampled = torch.isin(at, self.surveyed.sample, assume_unique=True).nonzero().flatten()
-                found = Responses(outputs(inputs), inputs, at, labels.cpu(), sampled)
+                rows = {name: output[: len(inputs)] for name, output in given.items()}
+                found = Responses(rows, subject, inputs, at, labels.cpu(), sampled)
                 for gathering in kept:
                     gathering.see(found)
                 start += len(pixels)
@@ -198,16 +202,16 @@ def _planned(  # noqa: PLR0917  those of survey
         raise DataError("There are no images to look at; choose a split that has some.")
     if sample < 1 or (chunk is not None and chunk < 1):
         raise ConfigError(f"sample and chunk should be 1 or more, not {sample} and {chunk}.")
-    names = list(dict.fromkeys(visible_layers(subject) if layers is None else layers))
+    names = chosen_layers(subject, layers)
     first = split.batch(torch.zeros(1, dtype=torch.int64, device=split.index.device))
-    with capture(subject.model, names) as outputs:
-        found = outputs(subject.inputs(first))
-    sizes = {name: LayerSize.of(name, output, 1) for name, output in found.items()}
-    total = sum(output.numel() * output.element_size() for output in found.values())
+    with capture(subject.model, names) as outputs, subject.applying(1):
+        found = outputs(subject.filled(subject.inputs(first)))
+    sizes = {name: LayerSize.of(name, output, subject.batch or 1) for name, output in found.items()}
+    total = sum(4 * size.units * size.places for size in sizes.values())
     count = len(split)
     generator = torch.Generator().manual_seed(0)
     drawn = torch.randperm(count, generator=generator)[:sample].sort().values
     labels = int(split.labels.max()) + 1
     classes = (*subject.classes, *map(str, range(len(subject.classes), labels)))
     surveyed = Surveyed(subject, split, count, classes, sizes, drawn)
-    return Survey(surveyed, looks, chunk or max(1, min(_LARGEST, _MAPS // max(1, total))))
+    return Survey(surveyed, looks, subject.batch or chunk or max(1, min(_LARGEST, _MAPS // total)))

@@ -8,7 +8,7 @@ that is written behind our back) can't be traced, and is told from others while 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,50 +17,12 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from cutaway.errors import ConfigError
+from cutaway.look.operation import HERE, Function, Operation, Slot, Through, leaves, mapped
 from cutaway.look.replacing import replacing
-
-Function = Callable[..., Any]
 
 
 class UntraceableError(Exception):
     """A pass can't be applied again from the layer on; the message says why."""
-
-
-@dataclass(frozen=True)
-class Slot:
-    """The place of a value that depends on the layer.
-
-    Args:
-        number: counted from the layer's output, 0.
-        shape: of the value when it was recorded.
-    """
-
-    number: int
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One call of a function of PyTorch that has to do with the layer's output.
-
-    Args:
-        function: what was called.
-        args: its arguments, with slots in the place of tensors that depend on the layer.
-        kwargs: likewise, by name.
-        outputs: a slot for each tensor it gave, in order.
-        written: for each tensor that it changed in place, the slot before and the one behind.
-    """
-
-    function: Function
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-    outputs: tuple[Slot, ...]
-    written: tuple[tuple[Slot, Slot], ...]
-
-    @property
-    def inputs(self) -> list[Slot]:
-        """The slots it reads, in the order of its arguments; one that is given twice comes twice."""
-        return [leaf for leaf in leaves((self.args, self.kwargs)) if isinstance(leaf, Slot)]
 
 
 @dataclass(frozen=True)
@@ -108,34 +70,6 @@ def trace(model: nn.Module, forward: Forward, inputs: Tensor, layer: str) -> Tra
     return found
 
 
-def leaves(value: Any) -> Iterator[Any]:
-    """What stands in nested tuples, lists, dicts and slices, in order."""
-    if isinstance(value, (tuple, list)):
-        for part in value:
-            yield from leaves(part)
-    elif isinstance(value, Mapping):
-        yield from leaves(tuple(value.values()))
-    elif isinstance(value, slice):
-        yield from (value.start, value.stop, value.step)
-    else:
-        yield value
-
-
-def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
-    """The same nest with ``change`` applied to each leaf."""
-    if isinstance(value, torch.Size):
-        return value
-    if isinstance(value, (tuple, list)):
-        parts = [mapped(part, change) for part in value]
-        # Named tuples of PyTorch, such as torch.max gives, take one sequence too.
-        return parts if isinstance(value, list) else tuple(parts)
-    if isinstance(value, Mapping):
-        return {key: mapped(part, change) for key, part in value.items()}
-    if isinstance(value, slice):
-        return slice(change(value.start), change(value.stop), change(value.step))
-    return change(value)
-
-
 _METADATA = (
     *(
         "size",
@@ -168,6 +102,8 @@ class _Recorder(TorchFunctionMode):
         self.output: Tensor | None = None
         # By id; the tensors are kept, so that no other one gets the same id.
         self.slots: dict[int, tuple[Tensor, Slot]] = {}
+        self.slots_by_number: dict[int, Tensor] = {}
+        self.producers: dict[int, Operation] = {}
         self.constants: list[tuple[Tensor, int]] = []
         self.tainted: set[int] = set()  # storages in which dependent values were changed in place
         self.forgotten: list[Tensor] = []  # views of those, kept so that their ids are not used again
@@ -227,10 +163,17 @@ class _Recorder(TorchFunctionMode):
             if name in _METADATA or name == "__get__":
                 return result
             raise self._fail(f"values leave the tensors through {name or func}")
+        through = self._through(func, (kept_args, kept_kwargs), tensors, versions, given)
+        if through:
+            self.operations.append(through)
+            return result
         written: list[tuple[Slot, Slot]] = []
+        stores: set[int] = set()
         for tensor, version, slot in zip(tensors, versions, before, strict=True):
-            if _version(tensor) == version or any(old is slot for old, _ in written):
+            # Views count versions together: the first argument is what is written, ``x[0] = x[1]``.
+            if _version(tensor) == version or _storage(tensor) in stores:
                 continue
+            stores.add(_storage(tensor))
             if slot is None:
                 raise self._fail("dependent values are written into a tensor from elsewhere")
             self._forget_aliases(tensor)
@@ -242,16 +185,59 @@ class _Recorder(TorchFunctionMode):
             if _version(tensor) != version
         }
         outputs = tuple(
-            self.slots[id(tensor)][1] if id(tensor) in ids else self._add(tensor) for tensor in given
+            self.slots[id(tensor)][1] if id(tensor) in ids & self.slots.keys() else self._add(tensor)
+            for tensor in given
         )
-        self.operations.append(Operation(func, kept_args, kept_kwargs, outputs, tuple(written)))
+        operation = Operation(func, kept_args, kept_kwargs, outputs, tuple(written))
+        self.operations.append(operation)
+        if len(outputs) == 1:
+            self.producers[outputs[0].number] = operation
         return result
+
+    def _through(
+        self,
+        func: Function,
+        arguments: tuple[tuple[Any, ...], dict[str, Any]],
+        tensors: list[Tensor],
+        versions: list[int],
+        given: list[Tensor],
+    ) -> Operation | None:
+        """A write to a view of another value, as an operation that gives both anew; None for others."""
+        changed = {id(t): t for t, version in zip(tensors, versions, strict=True) if _version(t) != version}
+        slots = {key: self._slot(tensor) for key, tensor in changed.items()}
+        view = tensors[0]
+        slot = slots.get(id(view))
+        # All changed tensors share the view's values; anything else is not understood here.
+        if slot is None or any(other is not view for other in given):
+            return None
+        chain, root = self._views(slot)
+        if not chain:
+            return None
+        whole = self.slots_by_number[root.number]
+        self._forget_aliases(view)
+        outputs = (self._add(view), self._add(whole))
+        template = mapped(arguments, lambda leaf: HERE if isinstance(leaf, Slot) and leaf == slot else leaf)
+        return Operation(Through(func, tuple(chain)), (root, *template), {}, outputs, ())
+
+    def _views(self, slot: Slot) -> tuple[list[Operation], Slot]:
+        """The operations that made a value a view of another one, from that one on, and that one."""
+        chain: list[Operation] = []
+        while made := self.producers.get(slot.number):
+            inputs = made.inputs
+            source = self.slots_by_number[inputs[0].number] if len(inputs) == 1 else None
+            tensor = self.slots_by_number[slot.number]
+            if source is None or made.written or source is tensor or _storage(source) != _storage(tensor):
+                break
+            chain.insert(0, made)
+            slot = inputs[0]
+        return chain, slot
 
     def _add(self, tensor: Tensor) -> Slot:
         """A new slot for a tensor."""
         slot = Slot(self.count, tuple(tensor.shape))
         self.count += 1
         self.slots[id(tensor)] = (tensor, slot)
+        self.slots_by_number[slot.number] = tensor
         return slot
 
     def _slot(self, tensor: Tensor) -> Slot | None:

@@ -98,19 +98,21 @@ class Tuning:
     def preferred(self) -> Tensor:
         """The preferred orientation of each unit, ``(U,)`` float32 from 0 to below 180 degrees.
 
-        The largest value of a parabola through the strongest answer and its two neighbours. NaN for a
-        unit that answers nothing.
+        Where a parabola through the strongest answer and its two neighbours is largest. NaN for a unit
+        that answers nothing.
         """
-        peak = self.curves.argmax(1, keepdim=True)
+        peak = self.curves.argmax(1)
         count = len(self.angles)
-        low, top, high = (self.curves.gather(1, (peak + step) % count)[:, 0] for step in (-1, 0, 1))
-        bend = low - 2 * top + high
-        shift = torch.where(bend < 0, (low - high) / (2 * bend), 0).clamp(-0.5, 0.5)
+        low, top, high = (
+            self.curves.gather(1, ((peak + step) % count)[:, None])[:, 0] for step in (-1, 0, 1)
+        )
         angles = torch.tensor(self.angles, dtype=torch.float32)
         gaps = torch.cat([angles[1:], angles[:1] + 180]) - angles  # to the next angle
-        at = peak[:, 0]
-        gap = torch.where(shift >= 0, gaps[at], gaps[(at - 1) % count])
-        return torch.where(self.strength > 0, (angles[at] + shift * gap) % 180, torch.nan)
+        before, behind = gaps[(peak - 1) % count], gaps[peak]
+        rise, fall = (top - low) / before, (top - high) / behind  # neither is negative
+        steep = torch.where(rise + fall > 0, rise + fall, 1)
+        shift = (rise * behind - fall * before) / (2 * steep)
+        return torch.where(self.strength > 0, (angles[peak] + shift) % 180, torch.nan)
 
     @cached_property
     def index(self) -> Tensor:

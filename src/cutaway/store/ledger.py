@@ -240,12 +240,12 @@ class Ledger:
             return [PretrainRow(*row) for row in found]
 
     def runs(self) -> list[RunRow]:
-        """All runs, the newest first."""
+        """All runs, the newest first: by the order that they were noted in, which no clock can change."""
         if not self.path.exists():
             return []
         columns = ", ".join(RunRow.__dataclass_fields__)
         with self._reading() as database:
-            found = database.execute(f"SELECT {columns} FROM run ORDER BY created DESC, rowid DESC")  # noqa: S608
+            found = database.execute(f"SELECT {columns} FROM run ORDER BY rowid DESC")  # noqa: S608
             return [RunRow(*row) for row in found]
 
     def epochs(self, run: str) -> list[EpochRow]:

@@ -85,7 +85,8 @@ class Run:
     def weights_path(self, which: str = "best") -> Path:
         """The file of the "best" or the "last" weights, or of those of an epoch that was kept.
 
-        Where no epoch was finished the best ones are the last.
+        Where no epoch was finished the best ones are the last. The checkpoint before the last, which
+        stands in where that one is damaged, is "previous".
 
         Raises:
             NotFoundError: the run has saved nothing yet, or not these.
@@ -99,17 +100,28 @@ class Run:
             raise NotFoundError(
                 f"The run {self.id} has not kept the weights of epoch {which}. It has those of: {told}."
             )
-        if which not in ("best", "last"):
+        if which not in ("best", "last", "previous"):
             raise ConfigError(
                 f'weights should be best, last, random or the number of an epoch, not "{which}".'
             )
-        for name in dict.fromkeys((which, "last")):
+        for name in ("best", "last") if which == "best" else (which,):
             path = self.folder / f"{name}.safetensors"
             if path.is_file():
                 return path
-        raise NotFoundError(
-            f"The run {self.id} has saved no weights yet. Continue it: cutaway resume {self.id}"
-        )
+        raise NotFoundError(self._nothing_saved(which))
+
+    def _nothing_saved(self, which: str) -> str:
+        """Why there are no weights, and what gives some."""
+        if which == "previous":
+            return f"The run {self.id} has no checkpoint before its last one."
+        row = next((row for row in self.ledger.runs() if row.id == self.id), None)
+        if row and row.status == "diverged":
+            return (
+                f"The run {self.id} diverged before it saved any weights ({row.reason}).\n"
+                "Train it with a lower learning rate, as a new run: "
+                f"cutaway train {self.folder / 'experiment.toml'}"
+            )
+        return f"The run {self.id} has saved no weights yet. Continue it: cutaway resume {self.id}"
 
     def kept(self) -> dict[int, Path]:
         """The files of weights that are there, by the number of epochs they learnt for."""
@@ -130,7 +142,7 @@ class Run:
         write_file(self.folder / "experiment.toml", text.encode())
 
     def load(self, which: str = "last") -> tuple[Checkpoint, Card]:
-        """The "best" or "last" checkpoint, and what it says of itself.
+        """The "best", "last" or "previous" checkpoint, and what it says of itself.
 
         Raises:
             NotFoundError: nothing was saved.

@@ -22,7 +22,9 @@ from cutaway.disk import write_file
 from cutaway.errors import StoreError
 from cutaway.training import Checkpoint, Position, Task
 
-_KEY, _SUM = "cutaway", "crc32"
+_KEY, _SUM, _CARD_SUM = "cutaway", "crc32", "card_crc32"
+_WRITTEN = ({_KEY}, {_KEY, _SUM}, {_KEY, _SUM, _CARD_SUM})
+"""What headers have had: files of the first versions carry no sum, later ones none of the card."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], card: Card) -> None:
         StoreError: the disk is full, or the folder can't be written.
     """
     text = card.to_json()
-    write_file(path, _pieces(tensors, {_KEY: text, _SUM: _checksum(tensors)}))
+    header = {_KEY: text, _SUM: _checksum(tensors), _CARD_SUM: _text_checksum(text)}
+    write_file(path, _pieces(tensors, header))
     write_file(path.with_suffix(".json"), (text + "\n").encode())
 
 
@@ -120,6 +123,21 @@ def _checksum(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         found = zlib.crc32(_bytes(tensors[name]), zlib.crc32(name.encode(), found))
     return f"{found:08x}"
+
+
+def _text_checksum(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+def _checked_card(metadata: Mapping[str, str]) -> Card:
+    """The card in a file's header; ValueError where the header is damaged."""
+    # A name that no version has written is one with a bit flipped, whose sum would be passed over.
+    if _KEY not in metadata or set(metadata) not in _WRITTEN:
+        raise ValueError("its header is not one of Cutaway's")
+    text = metadata[_KEY]
+    if metadata.get(_CARD_SUM, _text_checksum(text)) != _text_checksum(text):
+        raise ValueError("the checksum of its card does not fit")
+    return Card.from_json(text)
 
 
 def _bytes(tensor: Tensor) -> memoryview:
@@ -169,7 +187,7 @@ def read_card(path: Path) -> Card:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            return Card.from_json((file.metadata() or {})[_KEY])
+            return _checked_card(file.metadata() or {})
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise StoreError(f"{path} can't be read as a checkpoint ({error}).") from None
 
@@ -184,7 +202,7 @@ def load_weights_file(path: Path) -> tuple[Checkpoint, Card]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
-        card = Card.from_json(metadata[_KEY])
+        card = _checked_card(metadata)
         if _SUM in metadata and metadata[_SUM] != _checksum(tensors):
             raise ValueError("its checksum does not fit")  # noqa: TRY301  told as all other damage is
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, struct.error) as error:

@@ -17,9 +17,11 @@ from cutaway.errors import (
     NotFoundError,
     StoreError,
 )
+from cutaway.nets import parse_net
 from cutaway.store.reconstructions import FOLDER as RECONSTRUCTIONS
 from cutaway.store.recorder import Recorder
 from cutaway.store.run import Run
+from cutaway.store.saved import Card
 from cutaway.store.store import Store
 from cutaway.training import (
     Checkpoint,
@@ -126,7 +128,7 @@ def resume(
 
     Raises:
         ConfigError: the run is finished or has diverged, or its experiment was edited since.
-        StoreError: another process trains it, or no checkpoint can be read.
+        StoreError: another process trains it, no checkpoint can be read, or it is another run's.
         and what :func:`train` raises.
     """
     if run.status == "finished" and not extend:
@@ -151,7 +153,7 @@ def resume(
         experiment = experiment.model_copy(update={"train": recipe})
     with assembled() as team:
         task = _prepared(experiment, team)
-        checkpoint = _last_checkpoint(run, say)
+        checkpoint = _last_checkpoint(run, task, say)
         team.wait()  # all have read what is written now
         if extend and team.leads:
             run.rewrite(asked)
@@ -173,22 +175,42 @@ def _check_unedited(run: Run, experiment: Experiment) -> None:
         )
 
 
-def _last_checkpoint(run: Run, say: Callable[[str], None] | None) -> Checkpoint | None:
+def _last_checkpoint(run: Run, task: Task, say: Callable[[str], None] | None) -> Checkpoint | None:
     """The newest checkpoint that can be read; None where nothing was saved."""
+    found = _newest_checkpoint(run, say)
+    if found is None:
+        return None
+    checkpoint, card = found
+    # Weights of the same shapes would be taken without a word.
+    if card.run != run.id:
+        raise StoreError(
+            f"The checkpoint in {run.folder} is of the run {card.run}, not of {run.id}. "
+            "Put its own back; or move it away, and the one before it is used."
+        )
+    if parse_net(card.net).text() != task.plan.spec.text():
+        raise StoreError(
+            f"The checkpoint of run {run.id} is of another net than its experiment. "
+            f"Put back what was changed in {run.folder}, or train it anew."
+        )
+    return checkpoint
+
+
+def _newest_checkpoint(run: Run, say: Callable[[str], None] | None) -> tuple[Checkpoint, Card] | None:
     if (
         not (run.folder / "last.safetensors").is_file()
         and not (run.folder / "previous.safetensors").is_file()
     ):
         return None
     try:
-        return run.load("last")[0]
+        return run.load("last")
     except (StoreError, NotFoundError) as damage:
         try:
-            found = run.load("previous")[0]
+            found = run.load("previous")
         except (StoreError, NotFoundError):
             raise damage from None
         if say:
-            place = f"epoch {found.position.epoch}, step {found.position.step}"
+            position = found[1].position
+            place = f"epoch {position.epoch}, step {position.step}"
             say(f"{damage} The one before it is used: {place}.")
         return found
 
@@ -224,7 +246,8 @@ def _record(run: Run, task: Task, checkpoint: Checkpoint | None, company: _Compa
             _note_failure(run, error)
             raise
     if isinstance(recorder.end, Diverged):
-        kept = f" The last good weights are kept in run {run.id}." if run.epochs() else ""
+        saved = (run.folder / "last.safetensors").is_file()
+        kept = f" The last good weights are kept in run {run.id}." if saved else ""
         raise DivergedError(
             f"Training diverged in epoch {recorder.end.epoch}, step {recorder.end.step}: "
             f"{recorder.end.reason}.{kept}"

@@ -16,8 +16,17 @@ def is_finite(objective: Tensor, gradients: list[Tensor]) -> Tensor:
     The least and the largest value are taken: a sum overflows for finite values, and both come out
     NaN where one is.
     """
-    ends = [end for gradient in gradients for end in torch.aminmax(gradient)]
+    ends = [end for gradient in gradients for end in torch.aminmax(_as_stored(gradient))]
     return torch.isfinite(torch.stack([*ends, objective.detach()])).all()
+
+
+def _as_stored(tensor: Tensor) -> Tensor:
+    """A view whose axes stand in the order of memory.
+
+    PyTorch copies a tensor whose axes don't, such as the channels-last gradient of a kernel, before it
+    looks for the ends.
+    """
+    return tensor.permute(sorted(range(tensor.dim()), key=tensor.stride, reverse=True))
 
 
 def find_cause(net: Net, inputs: Tensor, objective: Callable[[Tensor], Tensor]) -> str:

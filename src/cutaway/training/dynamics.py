@@ -18,7 +18,10 @@ from cutaway.nets.builder import Net
 from cutaway.nets.walk import walk
 
 SAMPLE = 500
-"""Training images that units are watched on at an epoch's end."""
+"""Training images that units are watched on at an epoch's end: a thirtieth of the epoch's, at most these."""
+
+LEAST = 100
+"""Fewer images say little of a unit; and with no more than these none is rare, since one of them is 1 %."""
 
 RARE = 0.01
 """A unit that is above zero for less than this share of the images is rarely active."""
@@ -197,13 +200,13 @@ def watch_units(
 
     Args:
         net: in evaluation mode.
-        train: the sample is up to 500 of its images, evenly spread.
+        train: :func:`sample_size` of its images are taken, evenly spread.
         preprocess: from uint8 pixels to inputs.
         chunk: images in one forward pass.
     """
     fired: dict[str, Tensor] = {}
     bound: dict[str, Tensor] = {}
-    count = min(SAMPLE, len(train))
+    count = sample_size(len(train))
 
     def see(name: str, module: nn.Module, value: Tensor) -> None:
         if not isinstance(module, ACTIVATIONS):
@@ -226,6 +229,14 @@ def watch_units(
         saturated = int((bound[name] > MOSTLY * count).sum()) if name in bound else 0
         found[name] = LayerUnits(len(times), int(dead.sum()), int(rare.sum()), saturated)
     return found
+
+
+def sample_size(images: int) -> int:
+    """How many images of a split units are watched on: a thirtieth, from 100 to 500, and no more than all.
+
+    A forward pass is a third of a training step, so this takes about a hundredth of a long epoch.
+    """
+    return min(SAMPLE, max(LEAST, images // 30), images)
 
 
 def _sizes(gradients: list[Tensor]) -> tuple[Tensor, Tensor]:

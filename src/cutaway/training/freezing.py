@@ -24,7 +24,7 @@ class Freezing:
         plan: the net.
 
     Raises:
-        ConfigError: a name fits no layer with parameters, or nothing is left to learn.
+        ConfigError: a name fits no layer with parameters, or nothing is left to learn in some epoch.
     """
 
     def __init__(self, recipe: TrainConfig, plan: Plan) -> None:
@@ -38,11 +38,7 @@ class Freezing:
         for pattern, epochs in recipe.freeze_after.items():
             for name in _fitting([pattern], names, "freeze_after"):
                 self._until[name] = min(epochs, self._until.get(name, epochs))
-        if names and recipe.epochs and all(self._until.get(name, 1) == 0 for name in names):
-            raise ConfigError(
-                "train.freeze and train.train_only leave no layer to learn. "
-                "Free one, or set train.epochs to 0."
-            )
+        _check_learning([self._until.get(name, recipe.epochs) for name in names], recipe.epochs)
 
     def __bool__(self) -> bool:
         """Whether any layer is ever frozen."""
@@ -59,6 +55,21 @@ class Freezing:
             module.requires_grad_(requires_grad=False)
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
+
+
+def _check_learning(until: list[int], epochs: int) -> None:
+    """In every epoch there should be a layer that learns; ``until`` is when each has learnt enough."""
+    if not until or max(until) >= epochs:
+        return
+    last = max(until)
+    if not last:
+        raise ConfigError(
+            "train.freeze and train.train_only leave no layer to learn. Free one, or set train.epochs to 0."
+        )
+    raise ConfigError(
+        "train.freeze, train.freeze_after and train.train_only leave no layer to learn from "
+        f"epoch {last + 1} on. Free one, or set train.epochs to {last}."
+    )
 
 
 def _learning(rows: Iterable[LayerPlan], prefix: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ from cutaway.nets.dropout import rows_of_batch
 from cutaway.nets.order import faster_order, run
 from cutaway.training.divergence import find_cause
 from cutaway.training.objective import objectives
+from cutaway.training.precision import Precision
 from cutaway.training.room import Room
 from cutaway.training.synced import synchronise
 from cutaway.training.task import Task
@@ -51,13 +52,15 @@ class Gradient:
         net: on its device; its batch norms are replaced where processes share a batch.
         task: preprocessing and recipe.
         room: the largest micro-batch.
+        precision: what a step's products are computed in.
         team: who trains along.
     """
 
-    def __init__(self, net: Net, task: Task, room: Room, team: Team) -> None:
+    def __init__(self, net: Net, task: Task, room: Room, precision: Precision, team: Team) -> None:
         self._task = task
         self._recipe = task.experiment.train
         self._room = room
+        self._precision = precision
         self._team = team
         if team.size > 1 and not self._recipe.split_batchnorm:
             synchronise(net)
@@ -89,7 +92,7 @@ class Gradient:
         parts = list(self._parts(share))
         found = []
         for part in parts:
-            with self._quiet(last=part is parts[-1]):
+            with self._quiet(last=part is parts[-1]), self._precision.step():
                 found.append(self._descend(batch, part, images))
         objective = torch.stack([result[0] for result in found]).sum()
         return Descent(
@@ -101,7 +104,7 @@ class Gradient:
 
     def _descend(self, batch: Varied, part: slice, images: int) -> tuple[Tensor, Tensor, Tensor]:
         """A micro-batch's share of the batch's objective; its images' plain objectives, and logits."""
-        with rows_of_batch(part, images):
+        with rows_of_batch(part, images), self._precision.layers():
             logits = self._apply(self._task.preprocess(batch.pixels[part]))
         plain, objective = objectives(logits, batch, part, self._recipe.label_smoothing)
         share = objective * (len(plain) / images) if len(plain) < images else objective
@@ -129,7 +132,7 @@ class Gradient:
         images = len(batch.labels)
         for part in self._parts(slice(0, images)):
             torch.manual_seed(seed)
-            with rows_of_batch(part, images):
+            with rows_of_batch(part, images), self._precision.step(), self._precision.layers():
                 inputs = self._task.preprocess(batch.pixels[part])
                 cause = find_cause(self._net, inputs, partial(self._objective, batch, part))
             if cause != "the gradient":
@@ -137,7 +140,7 @@ class Gradient:
         return "the gradient"
 
     def _objective(self, batch: Varied, part: slice, logits: Tensor) -> Tensor:
-        return objectives(logits, batch, part, self._recipe.label_smoothing)[1]
+        return objectives(logits.float(), batch, part, self._recipe.label_smoothing)[1]
 
 
 class _Forward(nn.Module):

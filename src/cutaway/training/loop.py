@@ -11,20 +11,22 @@ from torch import Tensor, nn
 
 from cutaway.config import ScheduleKind, derive
 from cutaway.data import Split, Varied
-from cutaway.errors import ConfigError
 from cutaway.nets.builder import Net
 from cutaway.nets.layout import channels_last
 from cutaway.nets.randomness import seeded
 from cutaway.training import events
 from cutaway.training.allocator import freed_memory
 from cutaway.training.averaging import Average
+from cutaway.training.batches import batch_bounds, check_shares
 from cutaway.training.checkpoint import Checkpoint, Position, collect, restore
+from cutaway.training.determinism import same_each_time
 from cutaway.training.device import choose_device, threads
 from cutaway.training.divergence import is_finite, largest_weight
 from cutaway.training.dynamics import Dynamics
 from cutaway.training.freezing import Freezing
 from cutaway.training.gradient import Gradient, step_seed
 from cutaway.training.optimiser import learning_rate, make_optimiser
+from cutaway.training.precision import Precision, full_products
 from cutaway.training.pretraining import Pretraining
 from cutaway.training.room import Room, find_room
 from cutaway.training.score import Score, Tally, count
@@ -59,14 +61,21 @@ def train(
         the net with its last weights, or their mean where it is taken, in evaluation mode.
 
     Raises:
-        ConfigError: the device is not there.
+        ConfigError: the device is not there, or can't compute as precisely or as repeatably as asked.
         StoreError: the checkpoint is another net's.
         LostProcessError: a process of the team is gone.
     """
     recipe = task.experiment.train
     device = choose_device(recipe.device, team.local_rank)
     room = task.room or find_room(recipe, task.plan, device)
-    with losses(), threads(recipe.threads, team.local_size), freed_memory(kept=room.roomy), seeded(0):
+    with (
+        losses(),
+        threads(recipe.threads, team.local_size),
+        freed_memory(kept=room.roomy),
+        seeded(0),
+        full_products(device),
+        same_each_time(recipe, device),
+    ):
         training = _Training(task, room, device, observers=observers, stop=stop, team=team)
         if checkpoint:
             training.restore(checkpoint)
@@ -97,12 +106,13 @@ class _Training:
         self.stop = stop
         self.net = task.build().to(device)
         channels_last(self.net)
-        self.gradient = Gradient(self.net, task, room, team)
+        precision = Precision(self.recipe.precision, device)
+        self.gradient = Gradient(self.net, task, room, precision, team)
         self.optimiser = make_optimiser(self.net, self.recipe)
         self.parameters = [p for g in self.optimiser.param_groups for p in g["params"]]
         self.splits = {name: split.to(device) for name, split in task.images.splits.items()}
         self.batches = batch_bounds(len(self.splits["train"]), self.recipe.batch)
-        _check_shares(self.batches[-1], team)
+        check_shares(self.batches, team)
         self.average = Average(self.net, self.recipe.average * len(self.batches))
         self.position = Position()
         self.tally = Tally(device)
@@ -371,28 +381,6 @@ class _Training:
 
 CHECKED = 500
 """Training images that the cause of divergence is looked for on, where no step's batch is at hand."""
-
-
-def batch_bounds(images: int, batch: int) -> list[tuple[int, int]]:
-    """Where each batch of an epoch begins and ends.
-
-    The last one has what is left. A single image left over joins the batch before it: batch norm
-    knows no deviation of one value.
-    """
-    starts = list(range(0, images, batch))
-    if len(starts) > 1 and images - starts[-1] == 1:
-        starts.pop()
-    return list(zip(starts, [*starts[1:], images], strict=True))
-
-
-def _check_shares(last: tuple[int, int], team: Team) -> None:
-    """Every process should have an image of every batch, of the epoch's last one too."""
-    images = last[1] - last[0]
-    if images < team.size:
-        raise ConfigError(
-            f"The last batch of an epoch has {images} images for {team.size} processes. "
-            "Choose another --train.batch."
-        )
 
 
 def _finite(score: Score) -> bool:

@@ -78,7 +78,7 @@ def propose(data: Mapping[str, Any], reasons: Mapping[str, str], images: Images,
     framing = Framing.measured(train_split)
     figures = framing.ground >= 0
     _choose_augmentation(chosen, images, figures, few)
-    _choose_recipe(chosen, len(train_split))
+    _choose_recipe(chosen, len(train_split), figures)
     speed = _choose_net(chosen, images, figures, minutes)
     _choose_epochs(chosen, images, speed, minutes)
     experiment = load_experiment(Experiment(), chosen.values)
@@ -135,7 +135,7 @@ def _net(widest: int, pools: int, classes: int) -> str:
     return "\n".join([*layers, "globalpool", "flatten", f"dense {classes}"])
 
 
-def _choose_recipe(chosen: _Choices, count: int) -> None:
+def _choose_recipe(chosen: _Choices, count: int, figures: bool) -> None:
     batch = 128
     while batch > 16 and count // batch < 40:
         batch //= 2
@@ -143,6 +143,11 @@ def _choose_recipe(chosen: _Choices, count: int) -> None:
     chosen.set("train.lr", 0.2 if batch >= 64 else 0.1, "the peak of the cycle; batch norm bears it")
     chosen.set("train.weight_decay", 0.0005, "what nets of this kind are trained with")
     chosen.set("train.label_smoothing", 0.1, "keeps the net from being too sure")
+    chosen.set("train.average", 0.5, "the mean of the weights over half an epoch: less noise than the last's")
+    if not figures:
+        chosen.set(
+            "train.mirror", True, "an image and its mirror image are judged together, as they are learnt"
+        )
 
 
 def _choose_epochs(chosen: _Choices, images: Images, speed: float, minutes: float) -> None:

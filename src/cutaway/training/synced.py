@@ -42,6 +42,7 @@ class SyncedBatchNorm(nn.BatchNorm2d):
             return F.batch_norm(
                 input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )
+        input = input.float()  # noqa: A001  statistics of rounded values keep all bits
         axes = [0, *range(2, input.dim())]
         shape = (1, -1, *[1] * (input.dim() - 2))
         count = _summed(input.new_tensor(input.numel() / input.shape[1]))

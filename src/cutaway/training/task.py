@@ -15,8 +15,10 @@ from cutaway.nets import Plan, describe, find_net, plan_net
 from cutaway.nets.builder import Net, build
 from cutaway.nets.initial import chosen_rules, initialise
 from cutaway.nets.whitening import patch_moment
+from cutaway.training.determinism import check_same_each_time
 from cutaway.training.device import choose_device
 from cutaway.training.freezing import Freezing
+from cutaway.training.precision import Precision
 from cutaway.training.pretraining_room import fit_pretraining
 from cutaway.training.room import Room, find_room
 
@@ -100,14 +102,18 @@ def prepare(experiment: Experiment, images: Images | None = None) -> Task:
         NotFoundError: there is no such net, source, folder or file.
         DataError: a file is damaged or does not fit the others.
     """
-    find_net(experiment.net)  # a mistake in it is told before the data is read
+    recipe = experiment.train
+    # What can't be is told before the data is read.
+    find_net(experiment.net)
+    device = choose_device(recipe.device)
+    Precision(recipe.precision, device)
+    check_same_each_time(recipe, device)
     images = images or load_images(experiment.data)
     planned = plan_net(experiment.net, images.shape, len(images.classes))
     _check_outputs(planned, len(images.classes))
     train = images.splits["train"]
-    recipe = experiment.train
     Freezing(recipe, planned)  # a mistake in it is told before training
-    room = find_room(recipe, planned, choose_device(recipe.device))
+    room = find_room(recipe, planned, device)
     pretrain = fit_pretraining(experiment.pretrain, planned, room.limit)
     if room.microbatch < recipe.batch:
         # Written down, so that the run is continued with the same sums.

@@ -11,6 +11,8 @@ LOOKS = {
     "maps": "maps:maps",
     "kernels": "kernels:kernels",
     "cell": "cell:cell",
+    "exemplars": "exemplars:exemplars",
+    "activity": "activity:activity",
     "orientation": "orientation:orientation",
     "knockout": "knockout:knockout",
     "probe": "probe:probe",

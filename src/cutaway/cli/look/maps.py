@@ -46,7 +46,7 @@ def maps(
     blank = {
         n: [
             number
-            for number, empty in zip(result.numbers(n), result.blank(n)[0].tolist(), strict=True)
+            for number, empty in zip(result.numbers(n), result.blank(n).all(0).tolist(), strict=True)
             if empty
         ]
         for n in result.layers

@@ -7,19 +7,25 @@ from collections import Counter
 from typing import Any
 
 from cutaway.cli.console import RunName
-from cutaway.cli.look.view import Layers, ViewOptions, listed
+from cutaway.cli.look.view import Layers, ViewOptions, file_name, listed
 
 
 def orientation(run: RunName, /, *, layer: Layers = None, options: ViewOptions = ViewOptions()) -> None:
-    """Which edges and lines every unit answers: vertical, horizontal, diagonal, blobs, none.
+    """Which edges and lines every unit answers: horizontal, vertical, diagonal, blobs, none.
 
-    All convolutions when no layer is given.
+    All convolutions when no layer is given. Units are shown gratings and edges of twelve orientations, no
+    images.
     """
+    import torch
+
     from cutaway.look import orientation as find_orientation
 
     view = options.open(run)
     result = find_orientation(view.subject, layer)
-    arrays: dict[str, Any] = {}
+    arrays: dict[str, Any] = {
+        "angles": torch.tensor(result.stimuli.angles),
+        "wavelengths": torch.tensor(result.stimuli.wavelengths),
+    }
     facts: dict[str, Any] = {}
     lines = []
     for name, tuning in result.layers.items():
@@ -32,7 +38,11 @@ def orientation(run: RunName, /, *, layer: Layers = None, options: ViewOptions =
             "circular_variance": tuning.circular_variance,
             "strength": tuning.strength,
         }
-        arrays |= {f"{name}.answers": tuning.answers, f"{name}.curves": tuning.curves}
+        arrays |= {
+            f"{name}.answers": tuning.answers,
+            f"{name}.even": tuning.even,
+            f"{name}.curves": tuning.curves,
+        }
         arrays |= {f"{name}.{measure}": values for measure, values in measures.items()}
         facts[name] = {
             "words": words,
@@ -47,7 +57,7 @@ def orientation(run: RunName, /, *, layer: Layers = None, options: ViewOptions =
         ]
     view.answer(
         result,
-        "orientation" + (f"-{'-'.join(layer)}" if layer else ""),
+        file_name("orientation", layer),
         arrays,
         {"angles": list(result.stimuli.angles), "layers": facts},
         lines,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from cutaway.cli.console import RunName
-from cutaway.cli.look.view import Layers, ViewOptions
+from cutaway.cli.look.view import Layers, ViewOptions, file_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from cutaway.look import Reading
 
 Held = Annotated[
-    str, Parameter(name="--split", negative="", help="what the error is measured on: test or validation")
+    Literal["test", "validation"],
+    Parameter(name="--split", negative="", help="what the error is measured on"),
 ]
 
 
@@ -66,7 +67,7 @@ def probe(
     ]
     view.answer(
         result,
-        "probe" + (f"-{'-'.join(layer)}" if layer else ""),
+        file_name("probe", layer),
         {
             "pixels": _array(result.pixels),
             **{f"layer.{name}": _array(reading) for name, reading in result.layers.items()},

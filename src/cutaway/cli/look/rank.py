@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from cutaway.cli.console import RunName
-from cutaway.cli.look.view import Layers, ViewOptions
+from cutaway.cli.look.view import Layers, ViewOptions, file_name
 
 Source = Annotated[
     str, Parameter(name="--split", negative="", help="the split that is looked at: train, validation or test")
@@ -41,7 +41,7 @@ def rank(
     wide = max(map(len, result.layers))
     view.answer(
         result,
-        "rank" + (f"-{'-'.join(layer)}" if layer else ""),
+        file_name("rank", layer),
         {f"layer.{name}": spectrum.eigenvalues for name, spectrum in result.layers.items()},
         {
             "split": split,

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from cutaway.cli.console import RunName
 from cutaway.cli.look.probe import Held
-from cutaway.cli.look.view import Layers, ViewOptions
+from cutaway.cli.look.view import Layers, ViewOptions, file_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,7 +63,7 @@ def retention(
     wide = max(map(len, rows))
     view.answer(
         result,
-        "retention" + (f"-{'-'.join(layer)}" if layer else ""),
+        file_name("retention", layer),
         {
             "originals": result.originals,
             **{f"reconstruction.{name}": images for name, images in result.reconstructions.items()},

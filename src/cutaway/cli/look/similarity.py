@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from cutaway.cli.console import RunName
 from cutaway.cli.look.rank import Source
-from cutaway.cli.look.view import Layers, View, ViewOptions
+from cutaway.cli.look.view import Layers, View, ViewOptions, file_name
 
 if TYPE_CHECKING:
     from cutaway.nets.subject import Subject
@@ -33,8 +33,8 @@ def similarity(
     Parameters
     ----------
     with_
-        what the layers are compared with: other weights of the run (best, last, random), or another run
-        as RUN or RUN:WEIGHTS; with each other when not given
+        what the layers are compared with: other weights of the run (best, last, random or the number of
+        an epoch that was kept), or another run as RUN or RUN:WEIGHTS; with each other when not given
     images
         how many are looked at, each class in proportion
     seed
@@ -49,9 +49,7 @@ def similarity(
     result = find_similarity(view.subject, pixels, layer, other=other)
     view.answer(
         result,
-        "similarity"
-        + (f"-{'-'.join(layer)}" if layer else "")
-        + (f"-with-{with_.replace(':', '-')}" if with_ else ""),
+        file_name("similarity", layer, ["with", with_] if with_ else None),
         {f"layer.{name}": values for name, values in zip(result.rows, result.values, strict=True)},
         {
             "with": with_,
@@ -68,12 +66,9 @@ def similarity(
 
 def _other(view: View, text: str) -> Subject:
     """Other weights of the run, or another run's."""
-    from dataclasses import replace
-
     from cutaway.cli.console import StoreOption
 
-    if text in _WEIGHTS:
-        subject = view.run.subject(text)
-        return replace(subject, name=f"{subject.name}, {text}")
+    if text in _WEIGHTS or text.isdecimal():
+        return view.run.subject(text)
     name, _, weights = text.partition(":")
     return StoreOption(view.options.store).open().find(name).subject(weights or "best")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +15,7 @@ from cutaway import __version__
 from cutaway.data import Images
 from cutaway.draw.curves import MEASURES, SPLIT_COLOURS, plot_measure
 from cutaway.draw.diagram import flow_diagram
+from cutaway.draw.dynamics import plot_dynamic
 from cutaway.draw.embed import figure_svg, mosaic_svg, picture_uri
 from cutaway.draw.mosaic import kernel_mosaic, map_mosaic
 from cutaway.errors import ConfigError
@@ -20,6 +23,8 @@ from cutaway.look import Answers, FeatureMaps, answers, feature_maps, kernels
 from cutaway.nets import describe
 from cutaway.nets.subject import Subject
 from cutaway.store import EpochRow, Run
+from cutaway.training import Measured
+from cutaway.training.learning import learning, sentences
 
 LARGEST = 10_000_000
 """A report has at most this many bytes."""
@@ -27,6 +32,7 @@ LARGEST = 10_000_000
 _MAPS_BUDGET = 6_000_000
 _KERNELS_BUDGET = 2_500_000
 _MISTAKES_BUDGET = 1_000_000
+_DYNAMICS_BUDGET = 250_000
 _MOST_MISTAKES = 30
 _MOST_CLASSES = 40
 """A confusion matrix of more classes is left to ``cutaway evaluate --json``."""
@@ -52,8 +58,8 @@ class _Picture:
 def report_run(run: Run) -> str:
     """The report of a run as HTML: no scripts, nothing from the network, at most 10 MB.
 
-    Net with shapes and costs, curves, confusion matrix, the surest mistakes, kernels, the feature
-    maps of one test image of each class, and the complete experiment.
+    Net with shapes and costs, curves, how every layer learnt, confusion matrix, the surest mistakes,
+    kernels, the feature maps of one test image of each class, and the complete experiment.
 
     Args:
         run: with at least one checkpoint.
@@ -78,8 +84,11 @@ def report_run(run: Run) -> str:
         describe=describe,
         flow=flow_diagram(subject.plan) if subject.plan else "",
         epochs=epochs,
+        # Of an epoch that was not scored there is the training split alone.
+        splits=list(dict.fromkeys(split for row in epochs for split in row.scores)),
         best_epoch=max((row.epoch for row in epochs if row.best), default=None),
         curves=_curves(epochs),
+        layers=_layers(run.measured()),
         confusion=_confusion(said),
         mistakes=_mistakes(said, images),
         wrong=len(said.mistakes()),
@@ -106,13 +115,62 @@ def _facts(subject: Subject, run: Run, epochs: list[EpochRow], said: Answers) ->
     return facts
 
 
+_INK = {"#000000": "currentColor", "#b0b0b0": "currentColor"}
+"""Matplotlib writes colours in lower case; its black is that of axes and text."""
+
+
 def _curves(epochs: list[EpochRow]) -> list[str]:
     if not epochs:
         return []
-    # Matplotlib writes colours in lower case; its black is that of axes and text.
-    colours = {colour: f"var(--{split})" for split, colour in SPLIT_COLOURS.items()}
-    colours |= {"#000000": "currentColor", "#b0b0b0": "currentColor"}
+    colours = {colour: f"var(--{split})" for split, colour in SPLIT_COLOURS.items()} | _INK
     return [figure_svg(plot_measure(epochs, measure), f"{measure} by epoch", colours) for measure in MEASURES]
+
+
+_PARTS = {
+    "steps": "steps of every layer, as a heat map",
+    "units": "dead units of every layer by epoch",
+    "weights": "gradients of weights by epoch",
+    "biases": "gradients of biases by epoch",
+}
+"""The pictures of how layers learnt, what matters most first, and what each shows."""
+
+
+def _layers(epochs: Mapping[int, Measured]) -> dict[str, Any] | None:
+    """How every layer learnt, with pictures while there is room; None where nothing was measured."""
+    if not epochs:
+        return None
+    pictures: list[str] = []
+    room = _DYNAMICS_BUDGET
+    for part, name in _PARTS.items():
+        svg = figure_svg(plot_dynamic(epochs, part), name, _INK)
+        # Every measured step is a point of the curves.
+        if len(svg) <= room:
+            room -= len(svg)
+            pictures.append(svg)
+    units = next((found.units for _, found in sorted(epochs.items(), reverse=True) if found.units), {})
+    return {
+        "pictures": pictures,
+        "left_out": len(_PARTS) - len(pictures),
+        "rows": [
+            [
+                one.layer,
+                *(
+                    "" if math.isnan(value) else f"{value:.2g}"
+                    for value in (
+                        one.weight_gradient,
+                        one.bias_gradient,
+                        one.updates[0],
+                        one.updates[-1],
+                        one.distance,
+                    )
+                ),
+                f"epoch {one.settled}" if one.settled else "",
+            ]
+            for one in learning(epochs)
+        ],
+        "units": units,
+        "sentences": sentences(epochs),
+    }
 
 
 def _confusion(said: Answers) -> dict[str, Any] | None:
@@ -126,7 +184,7 @@ def _confusion(said: Answers) -> dict[str, Any] | None:
         {
             "name": name,
             "cells": list(zip(counts[i].tolist(), shades[i].tolist(), strict=True)),
-            "error": f"{1 - float(shares[i, i]):.2%}",
+            "error": f"{1 - float(shares[i, i]):.2%}" if int(counts[i].sum()) else "none",
         }
         for i, name in enumerate(said.classes)
     ]
