@@ -14,7 +14,7 @@ from cutaway.data import Framing, Preprocess
 from cutaway.errors import NotFoundError, StoreError
 from cutaway.store import Run
 from cutaway.store.ledger import Ledger
-from cutaway.store.saved import Card, load_weights_file, read_card, save_weights
+from cutaway.store.saved import Card, keep_previous, load_weights_file, read_card, save_weights
 from cutaway.training import Position
 
 
@@ -126,3 +126,12 @@ def test_a_run_that_saved_nothing(tmp_path: Path) -> None:
     run = Run("abc", tmp_path, Ledger(tmp_path / "ledger.sqlite"))
     with pytest.raises(NotFoundError, match="cutaway resume abc"):
         run.subject()
+
+
+def test_a_second_name_given_twice_leaves_no_third(tmp_path: Path) -> None:
+    """As after a kill between the second name and the file that takes the first one's place."""
+    path = tmp_path / "last.safetensors"
+    path.write_bytes(b"weights")
+    for _ in range(2):
+        keep_previous(path)
+    assert sorted(found.name for found in tmp_path.iterdir()) == [path.name, "previous.safetensors"]

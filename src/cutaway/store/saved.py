@@ -115,6 +115,8 @@ def keep_previous(path: Path) -> None:
         spare.unlink(missing_ok=True)
         os.link(path, spare)
         spare.replace(previous)
+        # Two names of one file stay two where one should replace the other, and nobody is told.
+        spare.unlink(missing_ok=True)
 
 
 def _checksum(tensors: Mapping[str, Tensor]) -> str:
