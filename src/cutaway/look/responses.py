@@ -95,7 +95,7 @@ class Responses:
         self.numbers, self.labels, self.sampled = numbers, labels, sampled
         self._subject, self._inputs = subject, inputs
 
-    @cached_property
+    @property
     def maxima(self) -> Tensor:
         """The largest value of each map.
 
@@ -103,25 +103,34 @@ class Responses:
             DataError: a layer gives NaN or an infinite value; the message names the image, the weights or
                 the layer that it comes from.
         """
-        return self._finite(self._reduced(lambda values: values.amax(2)))
+        return self._summaries[0]
 
-    @cached_property
-    def means(self) -> Tensor:
-        """The mean of each map.
-
-        Raises:
-            DataError: as for the maxima.
-        """
-        return self._finite(self._reduced(lambda values: values.mean(2)))
-
-    @cached_property
+    @property
     def minima(self) -> Tensor:
         """The smallest value of each map.
 
         Raises:
             DataError: as for the maxima.
         """
-        return self._finite(self._reduced(lambda values: values.amin(2)))
+        return self._summaries[1]
+
+    @property
+    def means(self) -> Tensor:
+        """The mean of each map.
+
+        Raises:
+            DataError: as for the maxima.
+        """
+        return self._summaries[2]
+
+    @cached_property
+    def _summaries(self) -> tuple[Tensor, Tensor, Tensor]:
+        # A layer at a time: for the second and the third of them it lies in the cache.
+        found = [(values.amax(2), values.amin(2), values.mean(2)) for values in self.values.values()]
+        maxima, minima, means = (
+            self._finite(torch.cat(parts, 1).cpu()) for parts in zip(*found, strict=True)
+        )
+        return maxima, minima, means
 
     @cached_property
     def blank(self) -> Tensor:
