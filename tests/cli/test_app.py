@@ -41,7 +41,6 @@ def assert_refused(answer: tuple[int, str, str], code: int) -> str:
         ("predict last --bogus", "--bogus"),
         ("runs list extra", "extra"),
         ("nets list --json=maybe", "maybe"),
-        ("look maps last --weights middle", '"best", "last"'),
         ("data show mnist --validation many", "many"),
         ("train digits --seed x", "x"),
     ],

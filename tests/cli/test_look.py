@@ -115,6 +115,12 @@ def test_pictures_of_every_kind(
         assert path.read_bytes().startswith(b"%PDF")
 
 
+def test_other_weights_than_there_are_are_refused(cutaway: Command, store: Path) -> None:
+    code, out, err = cutaway("look", "maps", "last", "--weights", "middle", "--store", store)
+    assert (code, out) == (2, "")
+    assert 'best, last, random or the number of an epoch, not "middle"' in err
+
+
 @pytest.mark.parametrize(
     ("method", "name"), [("maps", "maps-7-conv1-dense1.png"), ("kernels", "kernels-conv1.png")]
 )
