@@ -54,7 +54,8 @@ def load_reconstructions(folder: Path) -> dict[str, Reconstruction]:
 
 def _load(path: Path) -> Reconstruction:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # Opened here: NumPy leaves a damaged archive open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Reconstruction(
                 float(arrays["error"]),
                 str(arrays["split"]),
