@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -32,6 +33,12 @@ dense 10
 def _two_threads() -> None:
     """The same number of threads on every machine, so that numbers agree between them."""
     torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _open_to_interrupts() -> None:
+    """Ctrl-C as in the foreground: a shell makes what it starts in the background deaf to it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -219,7 +219,7 @@ def test_stacked_all_depths_give_back_the_image(small: Experiment) -> None:
     back = list(mirrors[1].parameters())
 
     def image(value: Tensor) -> Tensor:
-        maps = F.max_unpool2d(value.unflatten(1, (3, 12, 12)), places, [2])
+        maps = F.max_unpool2d(value.unflatten(1, (3, 12, 12)), places, [2, 2])
         return F.conv_transpose2d(maps, own[0], own[1])
 
     errors = [((image(value) - x) ** 2).mean() for value in (code, F.linear(deeper, back[0], back[1]).tanh())]
