@@ -64,7 +64,7 @@ def init(
     note(f"{_told(images)}. Trying the machine for five seconds …")
     proposal = propose(chosen, reasons, images, minutes)
     head = f"{_told(images)}.\nA trial here trained {proposal.images_per_second:,.0f} images a second: "
-    head += f"about {_time(proposal.seconds)} for {proposal.experiment.train.epochs} epochs."
+    head += f"about {_time(proposal.seconds)} for {_epochs(proposal)}."
     make_folder(path.absolute().parent)
     write_file(path.absolute(), dump_choices(proposal.values, proposal.reasons, head).encode())
     if json:
@@ -78,7 +78,7 @@ def init(
             }
         )
         return
-    say(f"{path}: {proposal.experiment.train.epochs} epochs, about {_time(proposal.seconds)} here.")
+    say(f"{path}: {_epochs(proposal)}, about {_time(proposal.seconds)} here.")
     note(f"Next: cutaway train {path}")
 
 
@@ -93,6 +93,11 @@ def _name(source: str) -> str:
 def _told(images: Any) -> str:
     counts = ", ".join(f"{len(split):,} {name}" for name, split in images.splits.items())
     return f"{len(images.classes)} classes of {'x'.join(map(str, images.shape))}; images: {counts}"
+
+
+def _epochs(proposal: Proposal) -> str:
+    count = proposal.experiment.train.epochs
+    return "1 epoch" if count == 1 else f"{count} epochs"
 
 
 def _time(seconds: float) -> str:
