@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from cutaway.cli.console import Json, Output, note, say, say_json
 from cutaway.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cutaway.training import Proposal
 
 
 def init(
