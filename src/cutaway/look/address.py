@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -60,10 +61,10 @@ class Address:
             ConfigError: there is something else; the message names what there is.
         """
         whole = _PARTS.sub("", self.text) if self.parts else self.text
-        found = value
+        found: Any = value
         for key in self.parts:
             try:
-                found = found[key]  # type: ignore[index]
+                found = found[key]
             except (LookupError, TypeError):
                 raise ConfigError(
                     f"There is no {self.text}: {whole} gives {told_value(value, whole)}."

@@ -113,7 +113,8 @@ def _each(operation: Operation, values: Sequence[Apart]) -> Apart:
             (operation.args, operation.kwargs),
             lambda leaf: next(filled) if isinstance(leaf, Slot) else leaf,
         )
-        return operation.function(*args, **kwargs)  # type: ignore[no-any-return]
+        result: Tensor = operation.function(*args, **kwargs)
+        return result
 
     base, replaced = applied([v.base for v in values]), applied([v.replaced for v in values])
     return Apart(base, replaced, values[0].span)

@@ -72,7 +72,7 @@ def _gather(client: Any, threads: int, survey: Survey) -> Gathered:
     plain = client.scatter(cloudpickle.dumps(_without_images(survey)), broadcast=True, hash=False)
     parts = _parts(len(split), survey.chunk * _CHUNKS)
     under_way: deque[tuple[range, Any]] = deque()
-    whole: Gathered | None = None
+    whole: Gathered = []
     with tracked("Surveying", len(split), "images") as add:
         while True:
             while len(under_way) < 2 * threads and (numbers := next(parts, None)) is not None:
@@ -82,12 +82,11 @@ def _gather(client: Any, threads: int, survey: Survey) -> Gathered:
                 break
             numbers, future = under_way.popleft()
             kept = future.result()
-            if whole is None:
-                whole = kept
-            else:
+            if whole:
                 merge(whole, kept)
+            else:
+                whole = kept
             add(len(numbers))
-    assert whole is not None  # noqa: S101  a survey has images
     return whole
 
 

@@ -92,7 +92,8 @@ class Suffix:
                 # What nobody reads any more makes room.
                 if self._last[slot.number] == at and slot.number != end.number:
                     values.pop(slot.number, None)
-        return taken(end)  # type: ignore[no-any-return]
+        result: Tensor = taken(end)
+        return result
 
 
 def _store(values: Values, operation: Operation, found: Iterable[Any]) -> None:
