@@ -106,7 +106,7 @@ def _draw_classes(
     names = [name if len(name) <= 16 else f"{name[:15]}…" for name in result.classes]
     if len(names) <= 40:
         axes.set_yticks(range(len(names)), names, size=5.5, parse_math=False)
-    bar = axes.get_figure(root=True).colorbar(picture, ax=axes, pad=0.01, aspect=12)  # type: ignore[union-attr]
+    bar = axes.figure.colorbar(picture, ax=axes, pad=0.01, aspect=12)
     bar.ax.tick_params(labelsize=5)
     bar.outline.set_visible(False)
 

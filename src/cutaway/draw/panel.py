@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from torch import Tensor
 
 from cutaway.draw.figures import FAINT, INK
@@ -73,9 +74,9 @@ def stack(mosaics: Sequence[Mosaic], columns: int) -> Figure:
         max(0.5, width * mosaic.size[0] / (mosaic.size[1] + mosaic.margin)) + 0.25 for mosaic in mosaics
     ]
     size = (min(width * columns, LONGEST), min(sum(heights), LONGEST))
-    figure = Figure(figsize=size, layout="constrained")
     # Or the mosaics of two columns look like one.
-    figure.get_layout_engine().set(wspace=0.06 if columns > 1 else 0.02)  # type: ignore[union-attr, call-arg]
+    layout = ConstrainedLayoutEngine(wspace=0.06 if columns > 1 else 0.02)
+    figure = Figure(figsize=size, layout=layout)
     figure.subplots(len(mosaics), columns, height_ratios=heights)
     return figure
 
