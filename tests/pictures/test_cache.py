@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -494,6 +495,25 @@ def test_a_folder_that_is_tidied_away_before_it_is_held_is_made_again(
     monkeypatch.setattr(room, "locked", Raced)
     as_pillow(root, load(root))
     assert len(taken) == 1
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_a_folder_that_another_process_goes_on_tidying_is_left_to_it(
+    root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that takes long to remove the folder holds its lock meanwhile: another folder is made."""
+    with ExitStack() as tidying:
+        tried: list[Path] = []
+
+        def taken(folder: Path) -> AbstractContextManager[None]:
+            if folder.name.endswith(".making") and not tried:
+                tidying.enter_context(locked(folder))
+            tried.append(folder)
+            return locked(folder)
+
+        monkeypatch.setattr(room, "locked", taken)
+        as_pillow(root, load(root))
+        assert len(set(tried)) == 2
     assert len(list(cache.iterdir())) == 1
 
 

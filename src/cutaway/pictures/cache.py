@@ -120,12 +120,11 @@ def _make(folder: Path, place: Place, listing: Listing, form: Form, about: dict[
     if not names:
         why = f" ({listing.bad[0][0]}: {listing.bad[0][1]})" if listing.bad else ""
         raise DataError(f"{place.path} has no image files{why}.")
-    making = folder.with_name(f"{folder.name}.{os.getpid()}.{secrets.token_hex(4)}{_MAKING}")
     try:
-        making.parent.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(folder.parent)
         with ExitStack() as held:
-            _hold(making, held)
+            making = _hold(folder, held)
             shape, found = _fill(making / "pixels", place, names, form)
             skipped = [*listing.bad, *((names[row], reason) for row, reason in found.bad)]
             if len(found.bad) == len(names):
@@ -143,8 +142,6 @@ def _make(folder: Path, place: Place, listing: Listing, form: Form, about: dict[
             _place(making, folder)
     except OSError as error:
         raise _unwritable(folder.parent, error) from None
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
     _remove_older(folder, about)
     made = _load(folder)
     if made is None:
@@ -216,15 +213,20 @@ def _unwritable(folder: Path, error: OSError) -> StoreError:
     return StoreError(f"{folder} can't be written: {why}. Set CUTAWAY_CACHE to a folder that can.")
 
 
-def _hold(making: Path, held: ExitStack) -> None:
-    """Make a folder that this process holds."""
-    # In the instant before it is locked, another process may take it for a leftover.
+def _hold(folder: Path, held: ExitStack) -> Path:
+    """Make a folder beside ``folder`` that this process holds, and that goes when ``held`` ends."""
+    # In the instant before it is locked, another process may take it for a leftover. A new name each
+    # time: the other has listed its leftovers already, and does not know it.
     for _ in range(_TRIES):
-        making.mkdir(exist_ok=True)
-        with suppress(StoreError):
-            held.enter_context(locked(making))
+        making = folder.with_name(f"{folder.name}.{os.getpid()}.{secrets.token_hex(4)}{_MAKING}")
+        making.mkdir()
+        attempt = ExitStack()
+        attempt.callback(shutil.rmtree, making, ignore_errors=True)
+        with suppress(StoreError), attempt:
+            attempt.enter_context(locked(making))
             if (making / "lock").exists():
-                return
+                held.push(attempt.pop_all())
+                return making
     raise OSError(errno.ENOLCK, "no lock can be had")
 
 
