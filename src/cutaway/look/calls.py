@@ -27,7 +27,7 @@ def function_name(function: Callable[..., Any]) -> str:
     if name.startswith("__"):
         name = name.strip("_")
         return _SAME.get(name, name)
-    return name.rstrip("_")
+    return name.partition(".")[0].rstrip("_")  # torch.ops.aten.relu.default
 
 
 class Calls(TorchFunctionMode):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
 
 from cutaway.errors import ConfigError
 from cutaway.look.address import Address, parse_address
@@ -22,6 +24,29 @@ Pass = Callable[[Tensor], dict[str, Tensor]]
 
 class _DeepestReached(BaseException):
     """Ends a forward pass; a base exception, so that no model's ``except Exception`` keeps it."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One forward pass and what some layers gave in it.
+
+    Args:
+        values: by address, as they were when they were given.
+        edges: where each stands in the graph of gradients; without those that have no gradient.
+        overwritten: addresses whose values the model changed in place later on.
+        result: what the pass itself gave; None where it ended behind the deepest layer.
+    """
+
+    values: dict[str, Tensor]
+    edges: dict[str, GradientEdge]
+    overwritten: frozenset[str]
+    result: Any
+
+
+Record = Callable[..., Recorded]
+"""From a function that applies the model to what was recorded; with ``to_end=True`` the pass goes on
+behind the deepest layer.
+"""
 
 
 @contextmanager
@@ -44,6 +69,27 @@ def capture(model: nn.Module, layers: Sequence[str]) -> Iterator[Pass]:
         NotFoundError: there is no such layer.
         ConfigError: a layer was not reached, or gives something other than a tensor.
     """
+    with (
+        recording(model, layers) as record,
+        evaluating(model),
+        torch.random.fork_rng(),
+        torch.no_grad(),
+    ):
+        yield lambda inputs: record(lambda: model(inputs)).values
+
+
+@contextmanager
+def recording(model: nn.Module, layers: Sequence[str]) -> Iterator[Record]:
+    """Inside, a function that records layers while somebody applies the model, in whatever mode it is.
+
+    Args:
+        model: any module.
+        layers: addresses, as for :func:`capture`.
+
+    Raises:
+        NotFoundError: there is no such layer.
+        ConfigError: a layer was not reached, or gives something other than a tensor.
+    """
     modules = named_modules(model)
     refuse_second_names(model, modules, layers)
     recorder = _Recorder([parse_address(layer, modules) for layer in dict.fromkeys(layers)])
@@ -56,8 +102,7 @@ def capture(model: nn.Module, layers: Sequence[str]) -> Iterator[Pass]:
             for module in modules.values()
             if getattr(module, "inplace", False) is True
         ]
-        with evaluating(model), torch.random.fork_rng(), torch.no_grad():
-            yield lambda inputs: recorder.outputs(model, inputs, layers)
+        yield recorder.record
     finally:
         for handle in handles:
             handle.remove()
@@ -93,6 +138,7 @@ class _Recorder:
     def __init__(self, addresses: Sequence[Address]) -> None:
         self.addresses = addresses
         self.copied: set[str] = set()
+        self.to_end = False
         self.functions: defaultdict[str, list[Address]] = defaultdict(list)
         for address in addresses:
             if address.is_call:
@@ -101,6 +147,7 @@ class _Recorder:
 
     def _forget(self) -> None:
         self.found: dict[str, Tensor] = {}
+        self.edges: dict[str, GradientEdge] = {}
         self.versions: dict[str, int] = {}
         self.memories: defaultdict[int, list[str]] = defaultdict(list)
         self.given: Counter[str] = Counter()
@@ -119,7 +166,7 @@ class _Recorder:
         for address in addresses:
             if address.call == number:
                 self._record(address.text, address.tensor(value))
-        if len(self.found) == len(self.addresses):
+        if len(self.found) == len(self.addresses) and not self.to_end:
             raise _DeepestReached
 
     def keep_arguments(
@@ -137,9 +184,12 @@ class _Recorder:
             self.keep([address], number, values[address.argument - 1])
 
     def _record(self, name: str, value: Tensor) -> None:
+        if value.grad_fn is not None:
+            # get_gradient_edge() calls a function on the value, which a mode around may take for the model's.
+            self.edges[name] = GradientEdge(value.grad_fn, value.output_nr)
         # Tensors of inference mode count no versions, so they are copied at once.
         if name in self.copied or value.is_inference():
-            self.found[name] = value.clone()
+            self.found[name] = value.detach().clone()
             return
         self.found[name] = value
         self.versions[name] = value._version
@@ -152,29 +202,33 @@ class _Recorder:
             return
         for name in self.memories.pop(args[0].untyped_storage().data_ptr(), ()):
             if self.found[name]._version == self.versions[name]:
-                self.found[name] = self.found[name].clone()
+                self.found[name] = self.found[name].detach().clone()
                 self.versions[name] = self.found[name]._version
 
-    def outputs(self, model: nn.Module, inputs: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+    def record(self, forward: Callable[[], Any], *, to_end: bool = False) -> Recorded:
         """One forward pass; a second one with copies where a function worked in place on a value."""
-        self._run(model, inputs)
+        self.to_end = to_end
+        result = self._run(forward)
         changed = {name for name, version in self.versions.items() if self.found[name]._version != version}
         if changed:
             self.copied |= changed
-            self._run(model, inputs)
-        found = {layer: self.found[layer] for layer in layers}
+            result = self._run(forward)
+        found = {address.text: self.found[address.text] for address in self.addresses}
+        recorded = Recorded(found, self.edges, frozenset(self.copied), result)
         self._forget()
-        return found
+        return recorded
 
-    def _run(self, model: nn.Module, inputs: Tensor) -> None:
+    def _run(self, forward: Callable[[], Any]) -> Any:
         self._forget()
         calls = Calls(set(self.functions), self._before_call, self._behind_call) if self.functions else None
         inside: AbstractContextManager[object] = calls or nullcontext()
+        result = None
         with suppress(_DeepestReached), inside:
-            model(inputs)
+            result = forward()
         for address in self.addresses:
             if address.text not in self.found:
                 raise ConfigError(self._missed(address, calls))
+        return result
 
     def _before_call(self, name: str, number: int, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         given = [address for address in self.functions[name] if address.argument]

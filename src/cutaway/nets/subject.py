@@ -94,8 +94,8 @@ class Subject:
         Raises:
             ConfigError: the model gives something else than a row of logits for each image.
         """
-        logits = self._applied(inputs)
-        return (logits + self._applied(inputs.flip(3))) / 2 if self.mirror else logits
+        logits = self.plain_logits(inputs)
+        return (logits + self.plain_logits(inputs.flip(3))) / 2 if self.mirror else logits
 
     def filled(self, inputs: Tensor) -> Tensor:
         """Inputs brought to the fixed batch of the model, if it has one, by repeating the last of them.
@@ -125,7 +125,8 @@ class Subject:
             mend = "If it takes one number of images only, say which: Subject(…, batch=N)."
             raise ConfigError(f"{self.name} can't be applied to {many}: {reason}. {mend}") from error
 
-    def _applied(self, inputs: Tensor) -> Tensor:
+    def plain_logits(self, inputs: Tensor) -> Tensor:
+        """:meth:`logits` of one pass, also where predictions are means over mirror images."""
         with self.applying(len(inputs)):
             given = self.model(self.filled(inputs))
         if self.output is not None:

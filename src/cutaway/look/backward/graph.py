@@ -1,0 +1,209 @@
+"""One forward pass with its graph of gradients, to be asked for what targets depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+from cutaway.errors import ConfigError
+from cutaway.look.backward.rules import Rules
+from cutaway.look.backward.sealed import refuse_sealed, refuse_unseen
+from cutaway.look.backward.target import Target
+from cutaway.look.capture import recording
+from cutaway.nets.subject import Subject, evaluating
+
+INPUT = ""
+"""The name of the model's input among layers."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A forward pass that can be walked backwards.
+
+    Args:
+        inputs: the model's input, ``(N, C, H, W)``.
+        values: what the layers gave, by address; the input under ``INPUT``.
+        edges: where those stand in the graph.
+        logits: ``(N, K)``; None where the pass ended at the deepest layer.
+        subject: for messages.
+        overwritten: layers whose values the model changed in place afterwards.
+    """
+
+    inputs: Tensor
+    values: Mapping[str, Tensor]
+    edges: Mapping[str, GradientEdge]
+    logits: Tensor | None
+    subject: Subject
+    overwritten: frozenset[str]
+
+    @property
+    def _logits(self) -> Tensor:
+        if self.logits is None:
+            raise RuntimeError("the pass ended before the logits")
+        return self.logits
+
+    def root(self, target: Target) -> Tensor:
+        """What a target is read from: the logits, or a layer's output."""
+        if target.layer is not None:
+            return self.values[target.layer].detach()[: len(self.inputs)]
+        return self._logits.detach()
+
+    def value(self, target: Target) -> Tensor:
+        """What the target comes to for each image, ``(N,)``."""
+        root = self.root(target)
+        return (target.seed(root) * root).flatten(1).sum(1)
+
+    def back(
+        self, target: Target, seed: Tensor, of: Sequence[str] = (INPUT,), *, keep: bool = False
+    ) -> list[Tensor]:
+        """What arrives at layers when ``seed`` starts at the target's root: with no rules, a gradient.
+
+        Args:
+            target: names the root.
+            seed: like the root; with one more axis in front, several at once: ``(S, N, …)``.
+            of: layers, or ``INPUT``.
+            keep: the graph will be walked again.
+
+        Raises:
+            ConfigError: the target does not depend on the input by operations with a gradient.
+        """
+        edge = self._edge(target)
+        many = seed.dim() > self.root(target).dim()
+        seed = self._filled_up(target, seed, int(many))
+        # A layer that is its own target has the seed itself.
+        wanted = [name for name in of if name in self.edges]
+        gradients = torch.autograd.grad(
+            [edge],
+            [self.edges[name] for name in wanted],
+            [seed],
+            retain_graph=keep,
+            allow_unused=True,
+            is_grads_batched=many,
+        )
+        by_name = dict(zip(wanted, gradients, strict=True))
+        if INPUT in by_name and by_name[INPUT] is None:
+            raise ConfigError(self._cut(target))
+        found = [self._filled(name, by_name.get(name), seed if many else None) for name in of]
+        return [value.narrow(int(many), 0, len(self.inputs)) for value in found]
+
+    def _edge(self, target: Target) -> GradientEdge:
+        if target.layer is None:
+            if not self._logits.requires_grad:
+                raise ConfigError(self._cut(target))
+            return get_gradient_edge(self._logits)
+        if target.layer not in self.edges:
+            raise ConfigError(self._cut(target))
+        return self.edges[target.layer]
+
+    def _filled_up(self, target: Target, seed: Tensor, axis: int) -> Tensor:
+        """A seed with zeros for the images that only fill the fixed batch of a model."""
+        missing = 0 if target.layer is None else len(self.values[target.layer]) - len(self.inputs)
+        if not missing:
+            return seed
+        shape = [*seed.shape]
+        shape[axis] = missing
+        return torch.cat([seed, seed.new_zeros(shape)], axis)
+
+    def _filled(self, name: str, found: Tensor | None, many: Tensor | None) -> Tensor:
+        """A gradient, or zeros for a layer beside the way from the input to the target."""
+        if found is not None:
+            return found
+        if name in self.overwritten:
+            raise ConfigError(
+                f"{name} is changed in place under another name, so nothing can be told of it; "
+                "choose the layer behind it."
+            )
+        zeros = torch.zeros_like(self.values[name])
+        return zeros if many is None else zeros.expand(len(many), *zeros.shape)
+
+    def _cut(self, target: Target) -> str:
+        what = f"{target.layer}" if target.layer else "its logits"
+        return (
+            f"{self.subject.name}: {what} can't be differentiated by the input. "
+            "A .detach(), torch.no_grad() or a choice such as argmax stands between; take it out."
+        )
+
+
+Forward = Callable[[Tensor], Graph]
+
+
+@contextmanager
+def graphs(
+    subject: Subject, layers: Sequence[str] = (), rules: Rules | None = None, *, to_end: bool = True
+) -> Iterator[Forward]:
+    """Inside, a function from inputs to a forward pass that can be walked backwards.
+
+    The model is in evaluation mode and its parameters are frozen; behind, modes, buffers, requires-grad
+    flags and the random state are as before, also after an error. Where a subject predicts by the mean
+    over mirror images, the image alone is applied.
+
+    Args:
+        subject: any.
+        layers: addresses whose values and gradients will be asked for.
+        rules: for operations that propagate otherwise than by their gradient.
+        to_end: whether logits are needed; without, the pass ends behind the deepest layer.
+
+    Raises:
+        NotFoundError: there is no such layer.
+        ConfigError: a layer is not reached, or an operation has no rule.
+    """
+    layers = [name for name in dict.fromkeys(layers) if name != INPUT]
+    if rules:
+        refuse_sealed(subject.model, rules.method)
+    with (
+        torch.inference_mode(False),
+        evaluating(subject.model),
+        frozen(subject.model),
+        torch.random.fork_rng(),
+        torch.enable_grad(),
+        recording(subject.model, layers) as record,
+    ):
+
+        def forward(inputs: Tensor) -> Graph:
+            leaf = inputs.detach().clone().requires_grad_()
+            if rules:
+                rules.begin()
+
+            def apply() -> Tensor:
+                with rules or nullcontext():
+                    # A copy: the model may change its input in place.
+                    return subject.plain_logits(leaf.clone())
+
+            recorded = record(apply, to_end=to_end)
+            if rules and rules.otherwise == "refuse":
+                ends = [] if recorded.result is None else [recorded.result.grad_fn]
+                refuse_unseen(rules.method, [*ends, *(edge.node for edge in recorded.edges.values())])
+            edges = {INPUT: get_gradient_edge(leaf), **recorded.edges}
+            values = {INPUT: leaf, **recorded.values}
+            return Graph(leaf, values, edges, recorded.result, subject, recorded.overwritten)
+
+        yield forward
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Inside, no parameter of a model asks for a gradient."""
+    asking = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in asking:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in asking:
+            parameter.requires_grad_(True)
+
+
+def float_inputs(subject: Subject, images: Tensor) -> Tensor:
+    """The model's input for images, in the floating-point type of its parameters.
+
+    Raises:
+        ConfigError: the images have another shape than the subject takes.
+    """
+    inputs = subject.inputs(images)
+    kinds = (parameter.dtype for parameter in subject.model.parameters() if parameter.is_floating_point())
+    return inputs.to(next(kinds, inputs.dtype if inputs.is_floating_point() else torch.float32))

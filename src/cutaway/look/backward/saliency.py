@@ -1,0 +1,135 @@
+"""Gradients of a target by the image: plain, times the image, and averaged over noisy copies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from cutaway.errors import ConfigError
+from cutaway.look.backward.attribution import (
+    Attribution,
+    as_images,
+    attributed,
+    chunks,
+    walks,
+    with_zero_noted,
+)
+from cutaway.look.backward.graph import INPUT, Graph
+from cutaway.look.backward.target import Asked, Target, as_targets
+from cutaway.nets.subject import Subject
+from cutaway.progress import tracked
+
+
+def gradient(graph: Graph, target: Target) -> Tensor:
+    """∂ target / ∂ input, ``(n, C, H, W)``; the graph can be walked again."""
+    (found,) = graph.back(target, target.seed(graph.root(target)), keep=True)
+    return found
+
+
+def saliency(subject: Subject, images: Tensor, targets: Asked | Sequence[Asked] | None = None) -> Attribution:
+    """How much a target changes with each value of the input: ``∂ target / ∂ x``.
+
+    Args:
+        subject: any.
+        images: ``(N, C, H, W)``: uint8 pixels, or float inputs.
+        targets: classes or :class:`Target`; the class each image is taken for when not given.
+
+    Raises:
+        CutawayError: the images do not fit, there is no such class or layer, or there is no gradient.
+
+    Source: Simonyan, Vedaldi, Zisserman, "Deep inside convolutional networks", 2013.
+    """
+    return attributed(subject, images, targets, "saliency", gradient)
+
+
+def gradient_input(
+    subject: Subject, images: Tensor, targets: Asked | Sequence[Asked] | None = None
+) -> Attribution:
+    """The gradient times the input: ``x · ∂ target / ∂ x``, what each value adds to first order.
+
+    The input is what the model is given, after preprocessing.
+
+    Args:
+        subject: any.
+        images: ``(N, C, H, W)``: uint8 pixels, or float inputs.
+        targets: as for :func:`saliency`.
+
+    Raises:
+        CutawayError: as :func:`saliency` does.
+
+    Source: Shrikumar, Greenside, Shcherbina, Kundaje, "Not just a black box", 2016.
+    """
+    return attributed(
+        subject,
+        images,
+        targets,
+        "gradient × input",
+        lambda graph, target: graph.inputs * gradient(graph, target),
+    )
+
+
+def smoothgrad(
+    subject: Subject,
+    images: Tensor,
+    targets: Asked | Sequence[Asked] | None = None,
+    *,
+    samples: int = 32,
+    noise: float = 0.15,
+    seed: int = 0,
+) -> Attribution:
+    """The mean of the gradients of noisy copies of an image, which is less ragged than one gradient.
+
+    Args:
+        subject: any.
+        images: ``(N, C, H, W)``: uint8 pixels, or float inputs.
+        targets: as for :func:`saliency`; the predicted class is that of the image without noise.
+        samples: noisy copies of each image.
+        noise: standard deviation, as a share of the range of the image's input.
+        seed: of the noise; the same for every image and whatever images it stands with.
+
+    Raises:
+        ConfigError: there are no samples, or the noise is negative.
+        CutawayError: as :func:`saliency` does.
+
+    Source: Smilkov, Thorat, Kim, Viégas, Wattenberg, "SmoothGrad", 2017.
+    """
+    if samples < 1 or noise < 0:
+        raise ConfigError(f"samples should be 1 or more and noise 0 or more, not {samples} and {noise}.")
+    wanted = as_targets(subject, targets)
+    maps, values = [], []
+    with walks(subject, wanted) as forward, tracked("smoothgrad", len(images), "images") as add:
+        for inputs, chosen in chunks(subject, images, wanted, 1):
+            clean = forward(inputs)
+            seeds = [target.seed(clean.root(target)) for target in chosen]
+            values.append(torch.stack([clean.value(target) for target in chosen]).float().cpu())
+            total = torch.zeros(len(chosen), *inputs.shape, device=inputs.device)
+            spread = noise * float(inputs.max() - inputs.min())
+            generator = torch.Generator().manual_seed(seed)
+            count = subject.batch or min(_COPIES, samples)
+            for start in range(0, samples, count):
+                many = min(count, samples - start)
+                draws = torch.randn(many, *inputs.shape[1:], generator=generator).to(inputs)
+                graph = forward(inputs + spread * draws)
+                for place, (target, one) in enumerate(zip(chosen, seeds, strict=True)):
+                    (found,) = graph.back(
+                        target, one.expand(many, *one.shape[1:]), [INPUT], keep=place + 1 < len(chosen)
+                    )
+                    total[place] += found.sum(0, keepdim=True)
+            maps.append(torch.stack([as_images(subject, one / samples) for one in total]).float().cpu())
+            add(1)
+    return with_zero_noted(
+        Attribution(
+            images,
+            torch.cat(maps, 1),
+            torch.cat(values, 1),
+            tuple(map(str, wanted)),
+            "smoothgrad",
+            subject.name,
+        )
+    )
+
+
+_COPIES = 32
+"""Noisy copies in a pass."""
