@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,19 @@ from cutaway.look import (
     retention,
     similarity,
     untrained,
+)
+from cutaway.look.backward import (
+    Target,
+    deconvnet,
+    deeplift,
+    gradcam,
+    gradient_input,
+    guided,
+    guided_gradcam,
+    integrated_gradients,
+    lrp,
+    saliency,
+    smoothgrad,
 )
 
 
@@ -116,6 +129,58 @@ class Case:
     blown: bool = False
 
 
+UNIT = Target({1: 1.0}, "norm")
+"""Ends the pass in the middle."""
+
+BACKWARD: dict[str, Callable[..., object]] = {
+    "saliency": saliency,
+    "gradient × input": gradient_input,
+    "smoothgrad": lambda *args: smoothgrad(*args, samples=3),
+    "integrated gradients": lambda *args: integrated_gradients(*args, steps=3),
+    "guided": guided,
+    "deconvnet": deconvnet,
+    "deeplift": lambda *args: deeplift(*args, otherwise="gradient"),  # dropout is on
+    "gradcam": gradcam,
+    "guided gradcam": guided_gradcam,
+    "lrp": lambda *args: lrp(*args, layers=["conv", "act"]),
+}
+
+
+def asking(subject: Subject, look: Callable[..., object]) -> object:
+    """A look at images that ask for a gradient, inside somebody's own inference."""
+    images = IMAGES.float().requires_grad_()
+    with torch.inference_mode():
+        found = look(subject, images, 1)
+    assert images.grad is None
+    assert images.requires_grad
+    return found
+
+
+def backward_cases() -> Iterator[tuple[str, Case]]:
+    """Each backward look as it goes well, and each of the ways in which it ends early."""
+    for name, look in BACKWARD.items():
+        yield name, Case(lambda s, look=look: look(s, IMAGES, [0, "b", UNIT]))  # type: ignore[misc]
+        yield f"{name} of a unit", Case(lambda s, look=look: look(s, IMAGES, UNIT))  # type: ignore[misc]
+        yield f"{name}: asking", Case(lambda s, look=look: asking(s, look))  # type: ignore[misc]
+        for what, target in (
+            ("layer", Target({1: 1.0}, "conv7")),
+            ("unit", Target({9: 1.0}, "norm")),
+            ("class", 3),
+        ):
+            yield (
+                f"{name}: no such {what}",
+                Case(lambda s, look=look, target=target: look(s, IMAGES, target), NotFoundError),  # type: ignore[misc]
+            )
+        yield f"{name}: wrong shape", Case(lambda s, look=look: look(s, WRONG_SHAPE), ConfigError)  # type: ignore[misc]
+        yield (
+            f"{name}: model breaks",
+            Case(lambda s, look=look: look(s, IMAGES), BrokenError, blown=True),  # type: ignore[misc]
+        )
+    yield "deeplift: no rule", Case(lambda s: deeplift(s, IMAGES), ConfigError)
+    yield "gradcam: no maps", Case(lambda s: gradcam(s, IMAGES, 1, ["dense"]), ConfigError)
+    yield "lrp: no such layer", Case(lambda s: lrp(s, IMAGES, 1, layers=["conv7"]), NotFoundError)
+
+
 CASES = {
     "capture": Case(lambda s: captured(s, ["conv", "norm", "act", "dense"])),
     "capture stopping early": Case(lambda s: captured(s, ["norm"])),
@@ -178,6 +243,7 @@ CASES = {
     "answers: wrong shape": Case(lambda s: answers(s, split(WRONG_SHAPE)), ConfigError),
     "answers: model breaks": Case(lambda s: answers(s, split(IMAGES)), BrokenError, blown=True),
     "answers: too many classes": Case(lambda s: answers(s, split(IMAGES, 3)), DataError),
+    **dict(backward_cases()),
 }
 
 

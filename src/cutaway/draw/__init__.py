@@ -2,11 +2,15 @@
 
 from cutaway.draw import (  # noqa: F401  each registers its kind of figure
     activity,
+    adversarial,
+    attribution,
     beside,
     cell,
     confusion,
     curves,
     exemplars,
+    gradcam,
+    judgement,
     kernels,
     knockout,
     maps,
@@ -14,6 +18,7 @@ from cutaway.draw import (  # noqa: F401  each registers its kind of figure
     probe,
     rank,
     retention,
+    robustness,
     sheet,
     similarity,
 )

@@ -2,15 +2,26 @@
 
 from cutaway.look.activity import Activity, LayerActivity, MeasureActivity, activity
 from cutaway.look.address import Address
+from cutaway.look.adversarial import Adversarial, fgsm, pgd
 from cutaway.look.answers import Answers, Mistake, answers
 from cutaway.look.backward import (
     COMPOSITES,
+    METHODS,
     PREDICTED,
+    ZPLUS,
+    AlphaBeta,
     Attribution,
+    Box,
     Composite,
+    Epsilon,
+    Flat,
+    Gamma,
     GradCam,
+    Method,
     Relevance,
+    RelevanceRule,
     Target,
+    Z,
     deconvnet,
     deeplift,
     difference,
@@ -21,6 +32,8 @@ from cutaway.look.backward import (
     guided_gradcam,
     integrated_gradients,
     lrp,
+    occlusion,
+    rise,
     saliency,
     smoothgrad,
 )
@@ -29,6 +42,20 @@ from cutaway.look.capture import capture
 from cutaway.look.cell import Cell, cell
 from cutaway.look.deaths import Deaths, deaths
 from cutaway.look.exemplars import Band, Exemplars, FindExemplars, LayerExemplars, exemplars
+from cutaway.look.judging import (
+    CHANCE,
+    CRITERIA,
+    Curves,
+    Judged,
+    Judgement,
+    Mean,
+    Questions,
+    cascade,
+    deletion,
+    insertion,
+    judge,
+    max_sensitivity,
+)
 from cutaway.look.kernels import Kernels, kernels
 from cutaway.look.knockout import Knockout, LayerKnockout, knockout
 from cutaway.look.layers import LayerRow, layers, visible_layers
@@ -37,29 +64,44 @@ from cutaway.look.orientation import Orientation, kernel_orientation, orientatio
 from cutaway.look.probe import Probe, Reading, probe
 from cutaway.look.rank import Rank, Spectrum, rank
 from cutaway.look.retention import Kept, Retention, retention
+from cutaway.look.robustness import Robustness, robustness
 from cutaway.look.selectivity import selectivity
 from cutaway.look.similarity import Similarity, similarity
 from cutaway.look.sizing import fitted
 from cutaway.look.survey import survey
 from cutaway.look.tuning import Tuning
+from cutaway.look.unnatural import Unnatural, unnatural
 from cutaway.look.untrained import untrained
 
 __all__ = [
+    "CHANCE",
     "COMPOSITES",
+    "CRITERIA",
+    "METHODS",
     "PREDICTED",
+    "ZPLUS",
     "Activity",
     "Address",
+    "Adversarial",
+    "AlphaBeta",
     "Answers",
     "Attribution",
     "Band",
     "Beside",
+    "Box",
     "Cell",
     "Composite",
+    "Curves",
     "Deaths",
+    "Epsilon",
     "Exemplars",
     "FeatureMaps",
     "FindExemplars",
+    "Flat",
+    "Gamma",
     "GradCam",
+    "Judged",
+    "Judgement",
     "Kept",
     "Kernels",
     "Knockout",
@@ -67,50 +109,68 @@ __all__ = [
     "LayerExemplars",
     "LayerKnockout",
     "LayerRow",
+    "Mean",
     "MeasureActivity",
+    "Method",
     "Mistake",
     "Orientation",
     "Probe",
+    "Questions",
     "Rank",
     "Reading",
     "Relevance",
+    "RelevanceRule",
     "Retention",
+    "Robustness",
     "Similarity",
     "Spectrum",
     "Target",
     "Tuning",
+    "Unnatural",
+    "Z",
     "activity",
     "answers",
     "beside",
     "capture",
+    "cascade",
     "cell",
     "deaths",
     "deconvnet",
     "deeplift",
+    "deletion",
     "difference",
     "each",
     "exemplars",
     "feature_maps",
+    "fgsm",
     "fitted",
     "gradcam",
     "gradient_input",
     "guided",
     "guided_gradcam",
+    "insertion",
     "integrated_gradients",
+    "judge",
     "kernel_orientation",
     "kernels",
     "knockout",
     "layers",
     "lrp",
+    "max_sensitivity",
+    "occlusion",
     "orientation",
+    "pgd",
     "probe",
     "rank",
     "retention",
+    "rise",
+    "robustness",
     "saliency",
     "selectivity",
     "similarity",
     "smoothgrad",
     "survey",
+    "unnatural",
     "untrained",
     "visible_layers",
 ]

@@ -19,6 +19,22 @@ LOOKS = {
     "similarity": "similarity:similarity",
     "rank": "rank:rank",
     "retention": "retention:retention",
+    "saliency": "attribution:saliency",
+    "gradient-input": "attribution:gradient_input",
+    "smoothgrad": "attribution:smoothgrad",
+    "integrated-gradients": "attribution:integrated_gradients",
+    "guided": "attribution:guided",
+    "deconvnet": "attribution:deconvnet",
+    "deeplift": "attribution:deeplift",
+    "gradcam": "gradcam:gradcam",
+    "guided-gradcam": "gradcam:guided_gradcam",
+    "lrp": "lrp:lrp",
+    "occlusion": "occlusion:occlusion",
+    "rise": "occlusion:rise",
+    "adversarial": "adversarial:adversarial",
+    "unnatural": "adversarial:unnatural",
+    "robustness": "robustness:robustness",
+    "judge": "judge:judge",
 }
 """For each look its function, as ``file:function`` in this folder. Its docstring is its help."""
 

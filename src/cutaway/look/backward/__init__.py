@@ -7,17 +7,31 @@ from cutaway.look.backward.gradcam import GradCam, gradcam, guided_gradcam
 from cutaway.look.backward.guided import deconvnet, guided
 from cutaway.look.backward.integrated import integrated_gradients
 from cutaway.look.backward.lrp import Relevance, lrp
+from cutaway.look.backward.methods import METHODS, Method
+from cutaway.look.backward.occlusion import occlusion
+from cutaway.look.backward.relevance import ZPLUS, AlphaBeta, Box, Epsilon, Flat, Gamma, RelevanceRule, Z
+from cutaway.look.backward.rise import rise
 from cutaway.look.backward.saliency import gradient_input, saliency, smoothgrad
 from cutaway.look.backward.target import PREDICTED, Target, difference, each
 
 __all__ = [
     "COMPOSITES",
+    "METHODS",
     "PREDICTED",
+    "ZPLUS",
+    "AlphaBeta",
     "Attribution",
+    "Box",
     "Composite",
+    "Epsilon",
+    "Flat",
+    "Gamma",
     "GradCam",
+    "Method",
     "Relevance",
+    "RelevanceRule",
     "Target",
+    "Z",
     "deconvnet",
     "deeplift",
     "difference",
@@ -28,6 +42,8 @@ __all__ = [
     "guided_gradcam",
     "integrated_gradients",
     "lrp",
+    "occlusion",
+    "rise",
     "saliency",
     "smoothgrad",
 ]

@@ -13,6 +13,7 @@ from torch import Tensor
 from cutaway.errors import ConfigError, DataError
 from cutaway.look.backward.graph import Forward, Graph, float_inputs, graphs
 from cutaway.look.backward.rules import Rules
+from cutaway.look.backward.silence import Cause, cause_of
 from cutaway.look.backward.target import Asked, Target, as_targets
 from cutaway.look.finite import refuse_nan
 from cutaway.nets.subject import Subject
@@ -72,6 +73,7 @@ def attributed(
     read: Read,
     *,
     rules: Rules | None = None,
+    times: str = "",
 ) -> Attribution:
     """Apply a method that walks backwards once for each target, a few images at a time.
 
@@ -82,6 +84,7 @@ def attributed(
         method: its name.
         read: gives the map of one target.
         rules: how operations propagate.
+        times: what a zero map means where something does arrive at the input.
 
     Raises:
         CutawayError: as :func:`cutaway.look.backward.graph.graphs` and :meth:`Target.seed` do.
@@ -95,12 +98,12 @@ def attributed(
             found = [read(graph, target) for target in chosen]
             maps.append(torch.stack([as_images(subject, one.detach()) for one in found]).float().cpu())
             values.append(torch.stack([graph.value(target) for target in chosen]).float().cpu())
-            refuse_nan(subject, inputs, {"the target": values[-1], "the gradient": maps[-1]})
             add(len(inputs))
-        result = Attribution(
-            images, torch.cat(maps, 1), torch.cat(values, 1), tuple(map(str, wanted)), method, subject.name
-        )
-    return with_zero_noted(result)
+    result = Attribution(
+        images, torch.cat(maps, 1), torch.cat(values, 1), tuple(map(str, wanted)), method, subject.name
+    )
+    refuse_unfinite(subject, images, result.values, result.maps)
+    return with_zero_noted(result, cause_of(subject, images, wanted, rules, times))
 
 
 def walks(
@@ -113,9 +116,15 @@ def walks(
 
 
 def chunks(
-    subject: Subject, images: Tensor, targets: Sequence[Target], at_once: int = AT_ONCE
+    subject: Subject, images: Tensor, targets: Sequence[Target], at_once: int | None = None
 ) -> Iterator[tuple[Tensor, list[Target]]]:
     """The inputs of a few images at a time, and the targets for these images.
+
+    Args:
+        subject: any.
+        images: ``(N, C, H, W)``.
+        targets: each for all images.
+        at_once: how many images; as many as the model takes, or ``AT_ONCE``, when not given.
 
     Raises:
         ConfigError: the images have another shape than the subject takes, or labels are missing.
@@ -130,7 +139,7 @@ def chunks(
                 f"There are {len(target.labels)} labels for {len(images)} images; give one for each."
             )
     start = 0
-    for part in images.split(subject.batch or at_once):
+    for part in images.split(at_once or subject.batch or AT_ONCE):
         yield float_inputs(subject, part), [target.part(start, len(part)) for target in targets]
         start += len(part)
 
@@ -146,12 +155,48 @@ def as_images(subject: Subject, values: Tensor) -> Tensor:
 _Result = TypeVar("_Result", bound=Attribution)
 
 
-def with_zero_noted(result: _Result) -> _Result:
-    """The same with a note where a whole map is zero."""
+def with_zero_noted(result: _Result, cause: Cause | None = None) -> _Result:
+    """The same with a note where whole maps are zero.
+
+    Args:
+        result: of any method.
+        cause: tells why; see :func:`cutaway.look.backward.silence.cause_of`.
+    """
     silent = (result.maps == 0).flatten(2).all(2)
-    notes = tuple(
-        f"{result.targets[target]}: the map of image {image} is zero everywhere. The likely cause: all units "
-        "of a layer on the way are off or saturated for it; cutaway look activity tells which."
-        for target, image in silent.nonzero().tolist()
-    )
+    notes: list[str] = []
+    for place, target in enumerate(result.targets):
+        images = silent[place].nonzero().flatten().tolist()
+        by_cause: dict[str, list[int]] = {}
+        told = cause(place, images) if cause and images else [""] * len(images)
+        for image, why in zip(images, told, strict=True):
+            by_cause.setdefault(why, []).append(image)
+        notes += [
+            f"{target}: {_which(found)} zero everywhere. {why or _LIKELY}" for why, found in by_cause.items()
+        ]
     return replace(result, notes=(*result.notes, *notes)) if notes else result
+
+
+_LIKELY = (
+    "The likely cause: all units of a layer on the way are off or saturated; "
+    "cutaway look activity tells which."
+)
+
+_LISTED = 5
+"""Numbers of images that a note lists."""
+
+
+def _which(images: Sequence[int]) -> str:
+    if len(images) == 1:
+        return f"the map of image {images[0]} is"
+    listed = ", ".join(map(str, images[:_LISTED])) + (", …" if len(images) > _LISTED else "")
+    return f"the maps of {len(images)} images ({listed}) are"
+
+
+def refuse_unfinite(subject: Subject, images: Tensor, values: Tensor, maps: Tensor) -> None:
+    """Raise where targets or maps are no numbers.
+
+    Raises:
+        DataError: the message names the first image or parameter.
+    """
+    if not bool(values.isfinite().all() and maps.isfinite().all()):
+        refuse_nan(subject, float_inputs(subject, images), {"the target": values, "the map": maps})

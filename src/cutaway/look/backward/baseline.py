@@ -19,6 +19,8 @@ Baseline = BaselineName | Tensor
 ``random`` noise of all pixel values; or inputs of one's own: ``(1, C, H, W)`` or ``(N, C, H, W)``.
 """
 
+LIKE_BASELINE = "The image is like its baseline, so there is nothing to share out."
+
 _Values = TypeVar("_Values", Tensor, Baseline)
 
 BLUR = 8

@@ -13,13 +13,15 @@ from cutaway.look.backward.attribution import (
     Attribution,
     as_images,
     chunks,
+    refuse_unfinite,
     walks,
     with_zero_noted,
 )
-from cutaway.look.backward.baseline import Baseline, baselines, part_of
+from cutaway.look.backward.baseline import LIKE_BASELINE, Baseline, baselines, part_of
 from cutaway.look.backward.graph import INPUT
 from cutaway.look.backward.operations import ACTIVATIONS, ARITHMETIC, AVERAGES, MAXIMA, MOVES, NORMS, WEIGHTED
 from cutaway.look.backward.rules import Call, Otherwise, Rule, Rules, applied, depends, plain
+from cutaway.look.backward.silence import cause_of
 from cutaway.look.backward.target import Asked, as_targets
 from cutaway.nets.subject import Subject
 from cutaway.progress import tracked
@@ -70,8 +72,9 @@ def deeplift(
         for inputs, chosen in chunks(subject, images, wanted):
             count = len(inputs)
             grounds = baselines(subject, part_of(images, start, count), part_of(baseline, start, count), seed)
+            grounds = grounds.to(inputs).expand_as(inputs)
             rules.remember()
-            ground = forward(grounds.to(inputs))
+            ground = forward(grounds)
             rules.compare()
             graph = forward(inputs)
             found, gap = [], []
@@ -87,52 +90,71 @@ def deeplift(
             gaps.append(torch.stack(gap).float().cpu())
             start += count
             add(count)
-    return with_zero_noted(
-        Attribution(
-            images,
-            torch.cat(maps, 1),
-            torch.cat(values, 1),
-            tuple(map(str, wanted)),
-            _METHOD,
-            subject.name,
-            torch.cat(gaps, 1),
-        )
+    result = Attribution(
+        images,
+        torch.cat(maps, 1),
+        torch.cat(values, 1),
+        tuple(map(str, wanted)),
+        _METHOD,
+        subject.name,
+        torch.cat(gaps, 1),
     )
+    refuse_unfinite(subject, images, result.values, result.maps)
+    return with_zero_noted(result, cause_of(subject, images, wanted, times=LIKE_BASELINE))
 
 
 class _Rescale(Rules):
     """Two passes: one that remembers what the baseline comes to, and one that is compared with it."""
 
     def __init__(self, otherwise: Otherwise) -> None:
-        rules: dict[str, Rule] = dict.fromkeys(MOVES | WEIGHTED | AVERAGES | NORMS, plain)
+        rules: dict[str, Rule] = dict.fromkeys(MOVES | AVERAGES, plain)
+        rules |= dict.fromkeys(WEIGHTED, self._weighted)
+        rules |= dict.fromkeys(NORMS, self._normed)
+        rules |= dict.fromkeys((name for name in MOVES if "dropout" in name), self._dropped)
         rules |= dict.fromkeys(ACTIVATIONS, self._each)
         rules |= dict.fromkeys(_POOLS, self._pooled)
         rules |= dict.fromkeys(ARITHMETIC, self._arithmetic)
-        super().__init__(_METHOD, rules, otherwise)
+        super().__init__(_METHOD, rules, otherwise, gates=False)
         self.known: list[tuple[str, Tensor]] = []
-        self.place: int | None = None
+        self.place = 0
+        self.remembering = True
 
     def remember(self) -> None:
         """The next pass is the baseline's."""
-        self.known, self.place = [], None
+        self.remembering = True
 
     def compare(self) -> None:
         """The next pass is that of the images."""
+        self.remembering = False
+
+    def begin(self) -> None:
+        """A forward pass begins."""
         self.place = 0
+        if self.remembering:
+            self.known = []
+
+    def replaces(self, name: str) -> bool:
+        """As of :class:`Rules`; the baseline's pass is only remembered."""
+        return not self.remembering and name in ACTIVATIONS
 
     def _ground(self, call: Call) -> Tensor | None:
         """What stood here for the baseline; None while that is being remembered."""
-        if self.place is None:
-            self.known.append((call.name, call.args[0].detach()))
+        x = call.args[0]
+        if self.remembering:
+            # A copy: the model may change the value in place later on.
+            self.known.append((call.name, x.detach().clone()))
             return None
-        if self.place >= len(self.known) or self.known[self.place][0] != call.name:
+        name, ground = self.known[self.place] if self.place < len(self.known) else ("", x)
+        if (name, ground.shape) != (call.name, x.shape):
             raise ConfigError(
                 "DeepLift can't compare the image with the baseline: the model takes another way for it."
             )
         self.place += 1
-        return self.known[self.place - 1][1]
+        return ground
 
     def _each(self, call: Call) -> Any:
+        if len(call.tensors) > 1 or not depends(call.args[0]):
+            return self.refused(call)
         ground = self._ground(call)
         return call.plain() if ground is None else applied(_Quotient, call.args[0], ground, call)
 
@@ -142,11 +164,27 @@ class _Rescale(Rules):
         ground = self._ground(call)
         return call.plain() if ground is None else applied(_Pool, call.args[0], ground, call)
 
+    def _weighted(self, call: Call) -> Any:
+        """Linear, unless the weights depend on the image too."""
+        return self.refused(call) if len(call.tensors) > 1 else call.plain()
+
+    def _normed(self, call: Call) -> Any:
+        """Linear with stored statistics, but not with the batch's own."""
+        own = call.argument(5, "training", False) or call.argument(1, "running_mean") is None
+        return self.refused(call) if own else call.plain()
+
+    def _dropped(self, call: Call) -> Any:
+        """Linear where it is off; where it is on, image and baseline lose other values."""
+        default = not call.name.startswith(("alpha", "feature_alpha"))
+        on = call.argument(2, "training", call.kwargs.get("train", default))
+        return self.refused(call) if on else call.plain()
+
     def _arithmetic(self, call: Call) -> Any:
         """Sums are linear; so are products and quotients by a constant."""
         both = len(call.tensors) > 1
+        floored = call.kwargs.get("rounding_mode") is not None
         divided = call.name == "div" and not depends(call.args[0])
-        if (both and call.name in {"mul", "div"}) or divided:
+        if (both and call.name in {"mul", "div"}) or divided or floored:
             return self.refused(call)
         return call.plain()
 
@@ -164,21 +202,20 @@ class _Quotient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, ground: Tensor, call: Call) -> Tensor:
         result: Tensor = call.function(x, *call.args[1:], **call.kwargs)
-        ctx.save_for_backward(x, ground, result)
-        ctx.call = call
+        change = x - ground
+        slope = (result - call.function(ground, *call.args[1:], **call.kwargs)) / change
+        same = change.abs() < EQUAL
+        if bool(same.any()):
+            leaf, value = _local(call, x)
+            (own,) = torch.autograd.grad(value, leaf, torch.ones_like(value))
+            slope = torch.where(same, own, slope)
+        # The slope alone is kept: the model may change x in place later on.
+        ctx.save_for_backward(slope)
         return result
 
     @staticmethod
     def backward(ctx: Any, *arriving: Tensor) -> tuple[Tensor, None, None]:
-        x, ground, result = ctx.saved_tensors
-        before = ctx.call.function(ground, *ctx.call.args[1:], **ctx.call.kwargs)
-        change = x - ground
-        slope = (result - before) / change
-        same = change.abs() < EQUAL
-        if bool(same.any()):
-            leaf, value = _local(ctx.call, x)
-            (own,) = torch.autograd.grad(value, leaf, torch.ones_like(value))
-            slope = torch.where(same, own, slope)
+        (slope,) = ctx.saved_tensors
         return arriving[0] * slope, None, None
 
 

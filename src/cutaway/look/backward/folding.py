@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from cutaway.look.backward.sums import Sums
@@ -59,11 +60,12 @@ class Chain:
         """Whether the first ``place`` links are part of the sum."""
         return all(reads.count <= 1 for link in self.links[:place] for reads in link.before)
 
-    def folded(self, sums: Sums, y: Tensor) -> tuple[Sums, Tensor]:
-        """The sum ``y`` with all links that hold."""
+    def folded(self, sums: Sums, y: Tensor | None) -> tuple[Sums, Tensor | None]:
+        """A sum with all links that hold, and its result with them, if that is given."""
         for place, link in enumerate(self.links):
             if not self.holds(place + 1):
                 break
             sums = sums.scaled(link.scale, link.shift)
-            y = y * sums.spread(link.scale, y) + sums.spread(link.shift, y)
+            if y is not None:
+                y = torch.addcmul(sums.spread(link.shift), y, sums.spread(link.scale))
         return sums, y

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cutaway.errors import ConfigError
-from cutaway.look.backward.attribution import Attribution, chunks, walks, with_zero_noted
+from cutaway.look.backward.attribution import Attribution, chunks, refuse_unfinite, walks, with_zero_noted
 from cutaway.look.backward.guided import guided
 from cutaway.look.backward.rules import Otherwise
 from cutaway.look.backward.target import Asked, as_targets
@@ -78,24 +79,60 @@ def gradcam(
             maps = {name: graph.values[name].detach()[: len(inputs)] for name in names}
             for name, value in maps.items():
                 if value.dim() != 4:
-                    shape = "×".join(map(str, value.shape[1:]))
+                    shape = "×".join(map(str, value.shape[1:])) or "a number"
                     raise ConfigError(
                         f"{name} gives {shape} for an image, not maps; choose a layer with maps."
                     )
+            last = {name: _channels_last(subject, inputs, name, value) for name, value in maps.items()}
             found: dict[str, list[Tensor]] = {name: [] for name in names}
             for place, target in enumerate(chosen):
                 seed = target.seed(graph.root(target))
                 for name, grads in zip(
                     names, graph.back(target, seed, names, keep=place + 1 < len(chosen)), strict=True
                 ):
-                    weights = grads.mean((2, 3))
-                    cam = torch.einsum("nk,nkhw->nhw", weights, maps[name]).clamp_min(0)
+                    cam = _cam(maps[name], grads, channels_last=last[name])
                     found[name].append(cam.float().cpu())
             parts.append({name: torch.stack(cams) for name, cams in found.items()})
             values.append(torch.stack([graph.value(target) for target in chosen]).float().cpu())
             add(len(inputs))
     joined = {name: torch.cat([part[name] for part in parts], 1) for name in names}
-    return GradCam(images, joined, torch.cat(values, 1), tuple(map(str, wanted)), subject.name)
+    found_values = torch.cat(values, 1)
+    for cams in joined.values():
+        refuse_unfinite(subject, images, found_values, cams)
+    return GradCam(images, joined, found_values, tuple(map(str, wanted)), subject.name)
+
+
+def _cam(maps: Tensor, grads: Tensor, *, channels_last: bool) -> Tensor:
+    """``max(0, Σ_k α_k A_k)``, ``(n, h, w)``; in 32 bits or more, as many small numbers are added."""
+    kind = torch.promote_types(maps.dtype, torch.float32)
+    maps, grads = maps.to(kind), grads.to(kind)
+    if channels_last:
+        maps, grads = maps.movedim(3, 1), grads.movedim(3, 1)
+    return torch.einsum("nk,nkhw->nhw", grads.mean((2, 3)), maps).clamp_min(0)
+
+
+def _channels_last(subject: Subject, inputs: Tensor, name: str, value: Tensor) -> bool:
+    """Whether maps are ``(n, h, w, k)``, as of a model that takes its input so.
+
+    Raises:
+        ConfigError: the sizes don't tell.
+    """
+    channels, height, width = subject.input_shape
+    turned = (height, width, channels)
+    if tuple(inputs.shape[1:]) != turned or turned == subject.input_shape or set(value.shape[1:]) == {1}:
+        return False
+    # Maps get smaller by about the same amount along both sides.
+    first, last = (
+        abs(math.log(size[0] / size[1]) - math.log(height / width))
+        for size in (value.shape[2:], value.shape[1:3])
+    )
+    if first == last:
+        shape = "×".join(map(str, value.shape[1:]))
+        raise ConfigError(
+            f"{name} gives {shape}: its sizes don't tell which axis counts the channels. "
+            "Choose the call of the function inside, such as conv2d@1."
+        )
+    return last < first
 
 
 def guided_gradcam(
@@ -126,7 +163,13 @@ def guided_gradcam(
     lines = guided(subject, images, targets, otherwise=otherwise)
     cams = gradcam(subject, images, targets, [name]).enlarged(name)
     found = replace(lines, maps=lines.maps * cams[:, :, None], method="guided Grad-CAM", notes=())
-    return with_zero_noted(found)
+    nothing = f"Grad-CAM of {name} is zero: by its mean derivatives nothing there speaks for the target."
+    # Where guided backpropagation is silent itself, its own notes tell why.
+    silent = (lines.maps == 0).flatten(2).all(2)[:, :, None, None, None]
+    noted = with_zero_noted(
+        replace(found, maps=found.maps.masked_fill(silent, 1)), lambda _, images: [nothing] * len(images)
+    )
+    return replace(found, notes=(*lines.notes, *noted.notes))
 
 
 def map_layers(subject: Subject) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ class Graph:
         logits: ``(N, K)``; None where the pass ended at the deepest layer.
         subject: for messages.
         overwritten: layers whose values the model changed in place afterwards.
+        again: the same pass without operations in place, where that may help.
     """
 
     inputs: Tensor
@@ -40,6 +42,7 @@ class Graph:
     logits: Tensor | None
     subject: Subject
     overwritten: frozenset[str]
+    again: Callable[[], Graph] | None = None
 
     @property
     def _logits(self) -> Tensor:
@@ -65,7 +68,7 @@ class Graph:
 
         Args:
             target: names the root.
-            seed: like the root; with one more axis in front, several at once: ``(S, N, …)``.
+            seed: like the root.
             of: layers, or ``INPUT``.
             keep: the graph will be walked again.
 
@@ -73,23 +76,28 @@ class Graph:
             ConfigError: the target does not depend on the input by operations with a gradient.
         """
         edge = self._edge(target)
-        many = seed.dim() > self.root(target).dim()
-        seed = self._filled_up(target, seed, int(many))
+        whole = self._filled_up(target, seed)
         # A layer that is its own target has the seed itself.
         wanted = [name for name in of if name in self.edges]
-        gradients = torch.autograd.grad(
-            [edge],
-            [self.edges[name] for name in wanted],
-            [seed],
-            retain_graph=keep,
-            allow_unused=True,
-            is_grads_batched=many,
-        )
+        try:
+            gradients = torch.autograd.grad(
+                [edge],
+                [self.edges[name] for name in wanted],
+                [whole],
+                retain_graph=keep,
+                allow_unused=True,
+            )
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            if self.again and "inplace operation" in str(error):
+                return self.again().back(target, seed, of, keep=keep)
+            reason = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".:")
+            raise ConfigError(f"{self.subject.name} can't be walked backwards: {reason}.") from error
         by_name = dict(zip(wanted, gradients, strict=True))
         if INPUT in by_name and by_name[INPUT] is None:
             raise ConfigError(self._cut(target))
-        found = [self._filled(name, by_name.get(name), seed if many else None) for name in of]
-        return [value.narrow(int(many), 0, len(self.inputs)) for value in found]
+        return [self._filled(name, by_name.get(name))[: len(self.inputs)] for name in of]
 
     def _edge(self, target: Target) -> GradientEdge:
         if target.layer is None:
@@ -100,16 +108,12 @@ class Graph:
             raise ConfigError(self._cut(target))
         return self.edges[target.layer]
 
-    def _filled_up(self, target: Target, seed: Tensor, axis: int) -> Tensor:
+    def _filled_up(self, target: Target, seed: Tensor) -> Tensor:
         """A seed with zeros for the images that only fill the fixed batch of a model."""
         missing = 0 if target.layer is None else len(self.values[target.layer]) - len(self.inputs)
-        if not missing:
-            return seed
-        shape = [*seed.shape]
-        shape[axis] = missing
-        return torch.cat([seed, seed.new_zeros(shape)], axis)
+        return torch.cat([seed, seed.new_zeros(missing, *seed.shape[1:])]) if missing else seed
 
-    def _filled(self, name: str, found: Tensor | None, many: Tensor | None) -> Tensor:
+    def _filled(self, name: str, found: Tensor | None) -> Tensor:
         """A gradient, or zeros for a layer beside the way from the input to the target."""
         if found is not None:
             return found
@@ -118,8 +122,7 @@ class Graph:
                 f"{name} is changed in place under another name, so nothing can be told of it; "
                 "choose the layer behind it."
             )
-        zeros = torch.zeros_like(self.values[name])
-        return zeros if many is None else zeros.expand(len(many), *zeros.shape)
+        return torch.zeros_like(self.values[name])
 
     def _cut(self, target: Target) -> str:
         what = f"{target.layer}" if target.layer else "its logits"
@@ -163,31 +166,64 @@ def graphs(
         torch.enable_grad(),
         recording(subject.model, layers) as record,
     ):
+        careful: list[Rules] = []
 
         def forward(inputs: Tensor) -> Graph:
+            mode = rules or (careful[0] if careful else None)
+
+            def again() -> Graph:
+                # All that PyTorch needs in order to go back is kept, but in-place operations cost copies.
+                careful.append(Rules("the gradient", {}, "gradient"))
+                return forward(inputs)
+
+            return made(inputs, mode, None if mode else functools.cache(again))
+
+        def made(inputs: Tensor, mode: Rules | None, again: Callable[[], Graph] | None) -> Graph:
             leaf = inputs.detach().clone().requires_grad_()
-            if rules:
-                rules.begin()
 
             def apply() -> Tensor:
-                with rules or nullcontext():
-                    # A copy: the model may change its input in place.
-                    return subject.plain_logits(leaf.clone())
+                if mode:
+                    mode.begin()
+                # A copy: the model may change its input in place.
+                return subject.plain_logits(leaf.clone())
 
-            recorded = record(apply, to_end=to_end)
+            # Around the recording, which counts the model's calls and not those that rules make.
+            with mode or nullcontext():
+                recorded = record(apply, to_end=to_end)
             if rules and rules.otherwise == "refuse":
                 ends = [] if recorded.result is None else [recorded.result.grad_fn]
-                refuse_unseen(rules.method, [*ends, *(edge.node for edge in recorded.edges.values())])
+                refuse_unseen(rules, [*ends, *(edge.node for edge in recorded.edges.values())])
             edges = {INPUT: get_gradient_edge(leaf), **recorded.edges}
             values = {INPUT: leaf, **recorded.values}
-            return Graph(leaf, values, edges, recorded.result, subject, recorded.overwritten)
+            _refuse_rows(values, len(leaf), subject.batch or len(leaf))
+            return Graph(leaf, values, edges, recorded.result, subject, recorded.overwritten, again)
 
         yield forward
 
 
+def _refuse_rows(values: Mapping[str, Tensor], count: int, filled: int) -> None:
+    """Raise where a layer gives no row for each image."""
+    for name, value in values.items():
+        if name != INPUT and (not value.dim() or len(value) != filled):
+            given = "×".join(map(str, value.shape)) or "one number"
+            many = "1 image" if count == 1 else f"{count} images"
+            raise ConfigError(
+                f"{name} gives {given} for {many}, not a row for each image; choose another layer."
+            )
+
+
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """Inside, no parameter of a model asks for a gradient."""
+    """Inside, no parameter of a model asks for a gradient.
+
+    Raises:
+        ConfigError: parameters were made in inference mode, and can have no part in a gradient.
+    """
+    if any(parameter.is_inference() for parameter in model.parameters()):
+        raise ConfigError(
+            "The model's weights were made inside torch.inference_mode(), which knows no gradients; "
+            "make or load the model outside."
+        )
     asking = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in asking:
         parameter.requires_grad_(False)
@@ -204,6 +240,6 @@ def float_inputs(subject: Subject, images: Tensor) -> Tensor:
     Raises:
         ConfigError: the images have another shape than the subject takes.
     """
-    inputs = subject.inputs(images)
+    inputs = subject.inputs(images).detach()
     kinds = (parameter.dtype for parameter in subject.model.parameters() if parameter.is_floating_point())
     return inputs.to(next(kinds, inputs.dtype if inputs.is_floating_point() else torch.float32))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,56 +19,100 @@ from cutaway.look.backward.operations import (
     NORMS,
     WEIGHTED,
 )
-from cutaway.look.backward.rules import Call, Otherwise, Rule, Rules, applied, plain
+from cutaway.look.backward.rules import Call, Otherwise, Rule, Rules, applied, depends, plain
 from cutaway.look.backward.saliency import gradient
 from cutaway.look.backward.target import Asked
 from cutaway.nets.subject import Subject
 
-_PLAIN: dict[str, Rule] = dict.fromkeys(
-    MOVES | WEIGHTED | AVERAGES | MAXIMA | ARITHMETIC | NORMS | LOCAL_NORMS, plain
-)
+_PLAIN = MOVES | WEIGHTED | AVERAGES | MAXIMA | ARITHMETIC | NORMS | LOCAL_NORMS
 """Both methods change rectifiers only; max-pooling sends back to where the maximum was, its switch."""
 
 _GUIDED, _DECONVNET = "guided backpropagation", "deconvnet"
 
 
+_UNLIMITED = math.inf
+
+
+def _cap(call: Call) -> float | None:
+    """Where a rectifier stops rising; None for what is no rectifier."""
+    if call.name in _CAPS:
+        return _CAPS[call.name]
+    first, second = _LIMITS[call.name]
+    low, high = call.argument(1, first), call.argument(2, second)
+    if call.name == "hardtanh":
+        low, high = -1.0 if low is None else low, 1.0 if high is None else high
+    if call.name == "threshold":
+        return _UNLIMITED if low == high == 0 else None
+    if isinstance(low, Tensor) or isinstance(high, Tensor) or low != 0:
+        return None
+    return _UNLIMITED if high is None else float(high)
+
+
+_CAPS = {"relu": _UNLIMITED, "relu6": 6.0}
+
+_LIMITS = {
+    "hardtanh": ("min_val", "max_val"),
+    "clamp": ("min", "max"),
+    "clip": ("min", "max"),
+    "clamp_min": ("min", ""),
+    "threshold": ("threshold", "value"),
+}
+"""What a ReLU may also be called: ``nn.ReLU6`` is a hardtanh from 0 to 6, ``x.clamp(min=0)`` a ReLU."""
+
+
 class _Guided(torch.autograd.Function):
-    """``max(0, x)`` or ``min(max(0, x), 6)``; back goes what is positive, where the gradient goes."""
+    """``min(max(0, x), cap)``; back goes what is positive, where the gradient goes."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, call: Call) -> Tensor:
-        result = call.function(x, *call.args[1:], **call.kwargs)
-        ctx.save_for_backward(result)
-        ctx.capped = call.name == "relu6"
-        return result  # type: ignore[no-any-return]
+    def forward(ctx: Any, x: Tensor, call: Call, cap: float) -> Tensor:
+        result: Tensor = call.function(x, *call.args[1:], **call.kwargs)
+        # Not the result itself, which the model may change in place.
+        ctx.save_for_backward((result > 0) & (result < cap))
+        return result
 
     @staticmethod
-    def backward(ctx: Any, *arriving: Tensor) -> tuple[Tensor, None]:
-        (result,) = ctx.saved_tensors
-        passed = torch.ops.aten.threshold_backward(arriving[0].clamp_min(0), result, 0)
-        return passed * (result < 6) if ctx.capped else passed, None
+    def backward(ctx: Any, *arriving: Tensor) -> tuple[Tensor, None, None]:
+        (rising,) = ctx.saved_tensors
+        return arriving[0].clamp_min(0) * rising, None, None
 
 
 class _Deconvolved(torch.autograd.Function):
     """``max(0, x)``; back goes what is positive, wherever it arrives."""
 
     @staticmethod
-    def forward(_: Any, x: Tensor, call: Call) -> Tensor:
+    def forward(_: Any, x: Tensor, call: Call, cap: float) -> Tensor:
+        del cap
         return call.function(x, *call.args[1:], **call.kwargs)  # type: ignore[no-any-return]
 
     @staticmethod
-    def backward(_: Any, *arriving: Tensor) -> tuple[Tensor, None]:
-        return arriving[0].clamp_min(0), None
+    def backward(_: Any, *arriving: Tensor) -> tuple[Tensor, None, None]:
+        return arriving[0].clamp_min(0), None, None
 
 
-GUIDED: Mapping[str, Rule] = {
-    **_PLAIN,
-    **dict.fromkeys(("relu", "relu6"), lambda call: applied(_Guided, call.args[0], call)),
-}
-DECONVNET: Mapping[str, Rule] = {
-    **_PLAIN,
-    **dict.fromkeys(("relu", "relu6"), lambda call: applied(_Deconvolved, call.args[0], call)),
-}
+class _Rectified(Rules):
+    """Rectifiers hand back by a function, everything else by its gradient.
+
+    Args:
+        method: for messages.
+        function: of rectifiers.
+        otherwise: as for :class:`Rules`.
+    """
+
+    def __init__(self, method: str, function: type[torch.autograd.Function], otherwise: Otherwise) -> None:
+        rules: dict[str, Rule] = dict.fromkeys(_PLAIN, plain)
+        rules |= dict.fromkeys((*_CAPS, *_LIMITS), self._rectifier)
+        rules["max"] = self._largest
+        super().__init__(method, rules, otherwise, gates=False)
+        self.function = function
+
+    def _rectifier(self, call: Call) -> Any:
+        cap = _cap(call) if depends(call.args[0]) else None
+        return self.refused(call) if cap is None else applied(self.function, call.args[0], call, cap)
+
+    def _largest(self, call: Call) -> Any:
+        """The maximum over places; of two values it may be a rectifier written by hand."""
+        two = isinstance(call.argument(1, "other"), Tensor)
+        return self.refused(call) if two else call.plain()
 
 
 def guided(
@@ -91,7 +136,7 @@ def guided(
 
     Source: Springenberg, Dosovitskiy, Brox, Riedmiller, "Striving for simplicity", 2014.
     """
-    rules = Rules(_GUIDED, GUIDED, otherwise)
+    rules = _Rectified(_GUIDED, _Guided, otherwise)
     return attributed(subject, images, targets, _GUIDED, gradient, rules=rules)
 
 
@@ -119,5 +164,5 @@ def deconvnet(
 
     Source: Zeiler, Fergus, "Visualizing and understanding convolutional networks", 2013.
     """
-    rules = Rules(_DECONVNET, DECONVNET, otherwise)
+    rules = _Rectified(_DECONVNET, _Deconvolved, otherwise)
     return attributed(subject, images, targets, _DECONVNET, gradient, rules=rules)

@@ -13,11 +13,13 @@ from cutaway.look.backward.attribution import (
     Attribution,
     as_images,
     chunks,
+    refuse_unfinite,
     walks,
     with_zero_noted,
 )
-from cutaway.look.backward.baseline import Baseline, baselines, part_of
+from cutaway.look.backward.baseline import LIKE_BASELINE, Baseline, baselines, part_of
 from cutaway.look.backward.graph import INPUT, Graph
+from cutaway.look.backward.silence import cause_of
 from cutaway.look.backward.target import Asked, Target, as_targets
 from cutaway.nets.subject import Subject
 from cutaway.progress import tracked
@@ -68,7 +70,9 @@ def integrated_gradients(
             clean, ground = forward(inputs), forward(grounds)
             seeds = [target.seed(clean.root(target)) for target in chosen]
             way = inputs - grounds
-            total = torch.zeros(len(chosen), *inputs.shape, dtype=inputs.dtype, device=inputs.device)
+            # Many small parts are added: not in half precision.
+            kind = torch.promote_types(inputs.dtype, torch.float32)
+            total = torch.zeros(len(chosen), *inputs.shape, dtype=kind, device=inputs.device)
             # All points of all images stand in one row, which is cut into passes.
             points = torch.cartesian_prod(torch.arange(count), torch.arange(steps))
             for part in points.split(subject.batch or AT_ONCE):
@@ -79,7 +83,7 @@ def integrated_gradients(
                 for place, (target, one) in enumerate(zip(chosen, seeds, strict=True)):
                     keep = place + 1 < len(chosen)
                     (found,) = graph.back(target, one[images_at], [INPUT], keep=keep)
-                    total[place].index_add_(0, images_at, weight * found)
+                    total[place].index_add_(0, images_at, (weight * found).to(kind))
             total *= way
             difference = torch.stack(
                 [
@@ -94,17 +98,17 @@ def integrated_gradients(
             maps.append(torch.stack([as_images(subject, one) for one in total]).float().cpu())
             start += count
             add(count)
-    return with_zero_noted(
-        Attribution(
-            images,
-            torch.cat(maps, 1),
-            torch.cat(values, 1).float(),
-            tuple(map(str, wanted)),
-            "integrated gradients",
-            subject.name,
-            torch.cat(gaps, 1).float(),
-        )
+    result = Attribution(
+        images,
+        torch.cat(maps, 1),
+        torch.cat(values, 1).float(),
+        tuple(map(str, wanted)),
+        "integrated gradients",
+        subject.name,
+        torch.cat(gaps, 1).float(),
     )
+    refuse_unfinite(subject, images, result.values, result.maps)
+    return with_zero_noted(result, cause_of(subject, images, wanted, times=LIKE_BASELINE))
 
 
 def quadrature(steps: int) -> tuple[Tensor, Tensor]:

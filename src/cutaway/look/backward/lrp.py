@@ -16,6 +16,7 @@ from cutaway.look.backward.propagation import Propagation
 from cutaway.look.backward.relevance import Box
 from cutaway.look.backward.rules import Otherwise
 from cutaway.look.backward.target import Asked, as_targets
+from cutaway.look.finite import refuse_nan
 from cutaway.nets.subject import Subject
 from cutaway.progress import tracked
 
@@ -87,6 +88,7 @@ def lrp(
             with walks(subject, [wanted[place] for place in places], names, mode) as forward:
                 for inputs, chosen in chunks(subject, images, [wanted[place] for place in places]):
                     graph = forward(inputs)
+                    refuse_nan(subject, inputs, {"the target": graph.root(chosen[0])})
                     for place, target in zip(places, chosen, strict=True):
                         value = target.seed(graph.root(target)) * graph.root(target)
                         maps, *inner = graph.back(target, value, [INPUT, *names], keep=True)
@@ -106,7 +108,7 @@ def lrp(
         "LRP",
         subject.name,
         (values - maps.double().flatten(2).sum(2)).float(),
-        (),
+        _foreign(mode),
         {name: torch.stack([torch.cat(part.layers[name]) for part in found]) for name in names},
         name,
     )
@@ -130,6 +132,14 @@ class _Part:
         self.values.append(values.double().cpu())
         for name, value in layers.items():
             self.layers.setdefault(name, []).append(value.detach().float().cpu())
+
+
+def _foreign(mode: Propagation) -> tuple[str, ...]:
+    """What a reader should know of operations that had their plain gradient."""
+    if not mode.foreign:
+        return ()
+    names = ", ".join(mode.foreign)
+    return (f"{names} passed with the plain gradient, so what arrives at the input is not relevance alone.",)
 
 
 def _composite(rules: str | Composite) -> Composite:

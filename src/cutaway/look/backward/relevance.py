@@ -1,7 +1,8 @@
 """Rules of layer-wise relevance propagation: how a sum hands its relevance to its inputs.
 
 Each is called with a sum ``y = x ∗ w + b``, its input x, its result y and the relevance R of the result,
-and gives the relevance of x. Written for a dense layer, with i over inputs and j over outputs.
+and gives the relevance of x. One that says ``reads_result = False`` is given something empty for y, which
+then need not be kept. Written for a dense layer, with i over inputs and j over outputs.
 
 Source: Bach et al., "On pixel-wise explanations for non-linear classifier decisions by layer-wise
 relevance propagation", 2015; Montavon et al., "Layer-wise relevance propagation: an overview", 2019.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,12 +22,18 @@ from cutaway.look.backward.sums import Sums
 
 RelevanceRule = Callable[[Sums, Tensor, Tensor, Tensor], Tensor]
 
+CHANGED = (
+    "The z-B rule is for a layer that sees the input as preprocessing gives it, and this model changes it "
+    'before, or the images are floats beyond the range of pixels. Take "epsilon-plus-flat" or "epsilon-plus".'
+)
+
 
 def shares(relevance: Tensor, total: Tensor, epsilon: float = 0.0) -> Tensor:
     """``R / (z + ε sign z)``, with sign 0 = 1; zero where the quotient has no value."""
     if epsilon:
-        return relevance / (total + torch.where(total < 0, -epsilon, epsilon))
-    return torch.where(total == 0, 0.0, relevance / total)
+        step = total.new_full((), epsilon)
+        return relevance / (total + torch.where(total < 0, -step, step))
+    return (relevance / total).nan_to_num_(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -41,18 +49,22 @@ class Epsilon:
 
     def __call__(self, sums: Sums, x: Tensor, y: Tensor, relevance: Tensor) -> Tensor:
         """The relevance of ``x``."""
-        return x * sums.transposed(shares(relevance, y, self.epsilon), x, sums.weight)
+        return sums.transposed(shares(relevance, y, self.epsilon), x, sums.weight).mul_(x)
 
 
 @dataclass(frozen=True)
 class Gamma:
-    """``R_i = Σ_j x_i (w_ij + γ w_ij⁺) R_j / Σ_i x_i (w_ij + γ w_ij⁺)``, the bias likewise.
+    """``R_i = Σ_j (z_ij + γ z_ij⁺) R_j / Σ_i (z_ij + γ z_ij⁺)`` with ``z_ij = x_i w_ij``, biases likewise.
 
-    For negative inputs the positive contributions count more just so: ``x_i⁻ (w_ij + γ w_ij⁻)``.
+    That is for sums of 0 or more. In a sum below 0, whose denominator might vanish, what makes it negative
+    counts more: ``z_ij + γ z_ij⁻``. Behind a ReLU such a sum has no relevance anyway.
 
     Args:
-        gamma: how much more what speaks for something counts than what speaks against it.
+        gamma: how much more what speaks for a sum's sign counts than what speaks against it.
         epsilon: as of :class:`Epsilon`.
+
+    Source: Montavon et al., 2019; for negative sums Andéol et al., "Learning domain invariant
+    representations by joint Wasserstein distance minimization", 2021.
     """
 
     gamma: float = 0.25
@@ -60,19 +72,31 @@ class Gamma:
 
     def __call__(self, sums: Sums, x: Tensor, y: Tensor, relevance: Tensor) -> Tensor:
         """The relevance of ``x``."""
-        del y
+        below = y < 0
+        against = relevance * below
+        if not bool(against.any()):
+            return self._signed(sums, x, relevance, positive=True)
+        found = self._signed(sums, x, relevance * ~below, positive=True)
+        return found.add_(self._signed(sums, x, against, positive=False))
+
+    def _signed(self, sums: Sums, x: Tensor, relevance: Tensor, *, positive: bool) -> Tensor:
+        """For sums of one sign."""
         weight, bias = sums.weight, sums.bias
         up = weight + self.gamma * weight.clamp_min(0)
-        parts = [(x, up)]
-        if not _positive(x):
-            parts = [(x.clamp_min(0), up), (x.clamp_max(0), weight + self.gamma * weight.clamp_max(0))]
-        more = None if bias is None else bias + self.gamma * bias.clamp_min(0)
-        return _divided(sums, parts, more, relevance, self.epsilon)
+        down = weight + self.gamma * weight.clamp_max(0)
+        more, less = (up, down) if positive else (down, up)
+        parts = [(x, more)] if _positive(x) else [(x.clamp_min(0), more), (x.clamp_max(0), less)]
+        if bias is not None:
+            bias = bias + self.gamma * (bias.clamp_min(0) if positive else bias.clamp_max(0))
+        return _divided(sums, parts, bias, relevance, self.epsilon)
 
 
 @dataclass(frozen=True)
 class AlphaBeta:
     """``R_i = Σ_j (α z_ij⁺ / z_j⁺ − β z_ij⁻ / z_j⁻) R_j`` with ``z_ij = x_i w_ij`` and biases in the sums.
+
+    A sum that nothing speaks for, or nothing against, hands back its other part alone, as in the paper;
+    what that adds or takes stands in the gap.
 
     Args:
         alpha: weight of what speaks for something; 1 with β = 0 is the z⁺ rule.
@@ -84,6 +108,7 @@ class AlphaBeta:
 
     alpha: float = 2.0
     beta: float = 1.0
+    reads_result: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if abs(self.alpha - self.beta - 1) > 1e-6 or self.beta < 0:
@@ -99,16 +124,14 @@ class AlphaBeta:
         more = None if bias is None else bias.clamp_min(0)
         less = None if bias is None else bias.clamp_max(0)
         if _positive(x):
-            found = _divided(sums, [(x, up)], more, relevance)
-            if not self.beta:
-                return found
-            return self.alpha * found - self.beta * _divided(sums, [(x, down)], less, relevance)
-        over, under = x.clamp_min(0), x.clamp_max(0)
-        found = _divided(sums, [(over, up), (under, down)], more, relevance)
+            speaking, opposing = [(x, up)], [(x, down)]
+        else:
+            over, under = x.clamp_min(0), x.clamp_max(0)
+            speaking, opposing = [(over, up), (under, down)], [(over, down), (under, up)]
+        found = _divided(sums, speaking, more, relevance)
         if not self.beta:
             return found
-        against = _divided(sums, [(over, down), (under, up)], less, relevance)
-        return self.alpha * found - self.beta * against
+        return found.mul_(self.alpha).sub_(_divided(sums, opposing, less, relevance), alpha=self.beta)
 
 
 Z = Epsilon(0.0)
@@ -122,10 +145,12 @@ ZPLUS = AlphaBeta(1.0, 0.0)
 class Flat:
     """``R_i = Σ_j R_j / Σ_i 1``: all inputs of a sum alike."""
 
+    reads_result: ClassVar[bool] = False
+
     def __call__(self, sums: Sums, x: Tensor, y: Tensor, relevance: Tensor) -> Tensor:
         """The relevance of ``x``."""
         del y
-        ones, weight = torch.ones_like(x), torch.ones_like(sums.weight)
+        ones, weight = torch.ones_like(x[:1]), torch.ones_like(sums.weight)
         return sums.transposed(shares(relevance, sums.apply(ones, weight)), x, weight)
 
 
@@ -142,6 +167,7 @@ class Box:
     low: Tensor
     high: Tensor
     epsilon: float = 1e-6
+    reads_result: ClassVar[bool] = False
 
     def __call__(self, sums: Sums, x: Tensor, y: Tensor, relevance: Tensor) -> Tensor:
         """The relevance of ``x``.
@@ -150,17 +176,11 @@ class Box:
             ConfigError: x is not the model's input.
         """
         del y
-        slack = 1e-4 * float((self.high - self.low).abs().max())
-        outside = (
-            x.shape[1:] != self.low.shape[1:] or ((x < self.low - slack) | (x > self.high + slack)).any()
-        )
-        if bool(outside):
-            raise ConfigError(
-                "The z-B rule is for a layer that sees the input as preprocessing gives it, and this model "
-                'changes it before. Take "epsilon-plus-flat" or "epsilon-plus".'
-            )
+        low, high = _shaped(self.low.to(x), x), _shaped(self.high.to(x), x)
+        slack = 1e-4 * float((high - low).abs().max())
+        if low.shape[1:] != x.shape[1:] or bool(((x < low - slack) | (x > high + slack)).any()):
+            raise ConfigError(CHANGED)
         weight = sums.weight
-        low, high = self.low.expand_as(x), self.high.expand_as(x)
         parts = [(x, weight), (-low, weight.clamp_min(0)), (-high, weight.clamp_max(0))]
         return _divided(sums, parts, None, relevance, self.epsilon)
 
@@ -172,17 +192,30 @@ def _divided(
     relevance: Tensor,
     epsilon: float = 0.0,
 ) -> Tensor:
-    """Relevance in proportion to contributions: Σ over parts of value times weight, and the bias."""
+    """Relevance in proportion to contributions: Σ over parts of value times weight, and the bias.
+
+    Values behind the first may be one for all images.
+    """
+    like = parts[0][0]
     total = sums.apply(*parts[0])
     for value, weight in parts[1:]:
-        total = total + sums.apply(value, weight)
+        total += sums.apply(value, weight)
     if bias is not None:
-        total = total + sums.spread(bias, parts[0][0])
+        total += sums.spread(bias)
     share = shares(relevance, total, epsilon)
-    found = parts[0][0] * sums.transposed(share, *parts[0])
+    found = sums.transposed(share, like, parts[0][1]).mul_(like)
     for value, weight in parts[1:]:
-        found = found + value * sums.transposed(share, value, weight)
+        found.addcmul_(sums.transposed(share, like, weight), value)
     return found
+
+
+def _shaped(ends: Tensor, x: Tensor) -> Tensor:
+    """The range of the input as the first sum sees it: flattened, or with its channels moved forward."""
+    if ends.shape[1:] == x.shape[1:]:
+        return ends
+    if x.dim() == 2 and ends[0].numel() == x.shape[1]:
+        return ends.flatten(1)
+    return ends.movedim(-1, 1) if ends.dim() == x.dim() else ends
 
 
 def _positive(x: Tensor) -> bool:

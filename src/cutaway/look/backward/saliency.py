@@ -13,10 +13,12 @@ from cutaway.look.backward.attribution import (
     as_images,
     attributed,
     chunks,
+    refuse_unfinite,
     walks,
     with_zero_noted,
 )
 from cutaway.look.backward.graph import INPUT, Graph
+from cutaway.look.backward.silence import cause_of
 from cutaway.look.backward.target import Asked, Target, as_targets
 from cutaway.nets.subject import Subject
 from cutaway.progress import tracked
@@ -67,6 +69,7 @@ def gradient_input(
         targets,
         "gradient × input",
         lambda graph, target: graph.inputs * gradient(graph, target),
+        times="Its input is zero.",
     )
 
 
@@ -110,8 +113,9 @@ def smoothgrad(
             count = subject.batch or min(_COPIES, samples)
             for start in range(0, samples, count):
                 many = min(count, samples - start)
-                draws = torch.randn(many, *inputs.shape[1:], generator=generator).to(inputs)
-                graph = forward(inputs + spread * draws)
+                # One by one: how many stand in a pass changes no number.
+                draws = [torch.randn(inputs.shape[1:], generator=generator) for _ in range(many)]
+                graph = forward(inputs + spread * torch.stack(draws).to(inputs))
                 for place, (target, one) in enumerate(zip(chosen, seeds, strict=True)):
                     (found,) = graph.back(
                         target, one.expand(many, *one.shape[1:]), [INPUT], keep=place + 1 < len(chosen)
@@ -119,16 +123,16 @@ def smoothgrad(
                     total[place] += found.sum(0, keepdim=True)
             maps.append(torch.stack([as_images(subject, one / samples) for one in total]).float().cpu())
             add(1)
-    return with_zero_noted(
-        Attribution(
-            images,
-            torch.cat(maps, 1),
-            torch.cat(values, 1),
-            tuple(map(str, wanted)),
-            "smoothgrad",
-            subject.name,
-        )
+    result = Attribution(
+        images,
+        torch.cat(maps, 1),
+        torch.cat(values, 1),
+        tuple(map(str, wanted)),
+        "smoothgrad",
+        subject.name,
     )
+    refuse_unfinite(subject, images, result.values, result.maps)
+    return with_zero_noted(result, cause_of(subject, images, wanted))
 
 
 _COPIES = 32

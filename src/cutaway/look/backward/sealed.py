@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +10,13 @@ import torch
 from torch import nn
 
 from cutaway.errors import ConfigError
+from cutaway.look.backward.operations import ACTIVATIONS
+from cutaway.look.backward.rules import Rules
+
+_ACTIVATIONS = {name.replace("_", ""): name for name in ACTIVATIONS if not name.startswith("cl")}
+"""Names without underscores; clamps stand inside other operations too, such as ``normalize``."""
+
+_SUMS = {"convolution": "conv2d", "addmm": "linear"}
 
 
 def refuse_sealed(model: nn.Module, method: str) -> None:
@@ -27,11 +35,11 @@ def refuse_sealed(model: nn.Module, method: str) -> None:
             )
 
 
-def refuse_unseen(method: str, ends: Iterable[Any]) -> None:
-    """Raise where a graph of gradients has a function of somebody else, which no rule has been asked about.
+def refuse_unseen(rules: Rules, ends: Iterable[Any]) -> None:
+    """Raise where a graph of gradients has a function which no rule has been asked about.
 
     Args:
-        method: for the message.
+        rules: which were active while the graph was made.
         ends: nodes that everything else lies before.
 
     Raises:
@@ -45,10 +53,25 @@ def refuse_unseen(method: str, ends: Iterable[Any]) -> None:
             continue
         seen.add(node)
         function = getattr(type(node), "_forward_cls", None)
+        name = ""
         if function is not None and not function.__module__.startswith("cutaway."):
-            name = function.__qualname__
+            name = f"{function.__qualname__}, a function with a backward pass of its own"
+        elif function is None:
+            name = _hidden(rules, node.name())
+        if name:
             raise ConfigError(
-                f"{method} has no rule for {name}, a function with a backward pass of its own. Its plain "
-                'gradient is taken with otherwise="gradient".'
+                f"{rules.method} has no rule for {name}. Its plain gradient is taken with "
+                'otherwise="gradient"; the map is then no longer what the method promises.'
             )
         rest += [before for before, _ in node.next_functions if before is not None]
+
+
+def _hidden(rules: Rules, node: str) -> str:
+    """What a node of PyTorch's own tells of a call that no rule was asked about; nothing for most."""
+    if "DifferentiableGraph" in node:
+        return "a function that runs as a script"
+    kind = re.sub(r"Backward\d*$", "", node).lower()
+    name = _ACTIVATIONS.get(kind) or _SUMS.get(kind)
+    if name is None or not rules.replaces(name):
+        return ""
+    return f"{name} inside a function that runs as a script"

@@ -19,22 +19,24 @@ class Sums:
     """``y = x ∗ weight + bias``, where ∗ is a convolution, a transposed one, or a matrix product.
 
     Args:
-        weight: of the layer.
+        weight: of the layer: ``(O, I)``, ``(O, I / groups, …)``, or ``(I, O / groups, …)`` of a
+            transposed convolution.
         bias: ``(O,)``, or None.
         apply: ``x ∗ w`` for any weights of that shape.
-        outputs: the axis of the weights that counts outputs; −1 for a grouped transposed convolution,
-            whose outputs lie on two axes.
+        turned: a transposed convolution.
+        groups: into which inputs and outputs are parted.
         back: from what arrives at the outputs to the inputs, where there is a quick way.
     """
 
     weight: Tensor
     bias: Tensor | None
     apply: Apply
-    outputs: int = 0
+    turned: bool = False
+    groups: int = 1
     back: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
 
     def transposed(self, arriving: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-        """``arriving ∗ᵀ weight``: like x."""
+        """``arriving ∗ᵀ weight``: like x, whose shape alone counts; a tensor that nobody else has."""
         if self.back:
             return self.back(arriving, x, weight)
         with torch.enable_grad():
@@ -50,45 +52,53 @@ class Sums:
             scale: ``(O,)``.
             shift: ``(O,)``.
         """
-        shape = [1] * self.weight.dim()
-        shape[self.outputs] = -1
+        inputs, kernel = len(self.weight), [1] * (self.weight.dim() - 2)
+        if self.turned:
+            by_group = scale.view(self.groups, 1, -1).expand(-1, inputs // self.groups, -1)
+            factor = by_group.reshape(inputs, -1, *kernel)
+        else:
+            factor = scale.view(-1, 1, *kernel)
         bias = shift if self.bias is None else self.bias * scale + shift
-        return replace(self, weight=self.weight * scale.view(shape), bias=bias)
+        return replace(self, weight=self.weight * factor, bias=bias)
 
-    def spread(self, values: Tensor, x: Tensor) -> Tensor:
-        """A number for each output, ``(O,)``, in the shape that adds to the outputs of ``x``."""
-        return values.view(-1, *[1] * (self._axes(x)))
-
-    def _axes(self, x: Tensor) -> int:
-        return 0 if self.weight.dim() == 2 else x.dim() - 2
+    def spread(self, values: Tensor) -> Tensor:
+        """A number for each output, ``(O,)``, in the shape that adds to the outputs."""
+        return values.view(-1, *[1] * (self.weight.dim() - 2))
 
 
 def sums_of(call: Call) -> Sums | None:
-    """A call of a convolution or dense layer as sums; None where its weights depend on the image."""
+    """A call of a convolution or dense layer as sums; None where more than its input depends on the image."""
+    if len(call.tensors) != 1:
+        return None
+    x = call.tensors[0]
     if call.name == "linear":
-        return _dense(call.argument(1, "weight"), call.argument(2, "bias"))
+        weight: Tensor = call.argument(1, "weight")
+        return _dense(weight, call.argument(2, "bias")) if weight.dim() == 2 else None
     if call.name in {"matmul", "mm"}:
-        other = call.args[1] if len(call.args) > 1 else call.kwargs.get("other", call.kwargs.get("mat2"))
-        if not isinstance(other, Tensor) or other.requires_grad or other.dim() != 2:
-            return None
-        return None if call.args[0] is other or not call.args[0].requires_grad else _dense(other.t(), None)
-    weight = call.argument(1, "weight")
-    if not isinstance(weight, Tensor) or weight.requires_grad:
-        return None
-    bias = call.argument(2, "bias")
-    if isinstance(bias, Tensor) and bias.requires_grad:
-        return None
-    return _convolution(call, weight, bias)
+        other = call.argument(1, "mat2" if call.name == "mm" else "other")
+        return _dense(other.t(), None) if x is call.args[0] and other.dim() == 2 else None
+    if call.name == "addmm":
+        return _added_product(call, x)
+    return _convolution(call, x) if "conv" in call.name else None
 
 
-def _dense(weight: Tensor, bias: Tensor | None) -> Sums | None:
-    if weight.requires_grad or (bias is not None and bias.requires_grad):
-        return None
+def _dense(weight: Tensor, bias: Tensor | None) -> Sums:
     return Sums(weight, bias, F.linear, back=lambda arriving, _, weights: arriving @ weights)
 
 
-def _convolution(call: Call, weight: Tensor, bias: Tensor | None) -> Sums | None:
+def _added_product(call: Call, x: Tensor) -> Sums | None:
+    bias, first, second = call.args[0], call.argument(1, "mat1"), call.argument(2, "mat2")
+    plain = call.kwargs.get("alpha", 1) == call.kwargs.get("beta", 1) == 1
+    if x is not first or not plain or bias.numel() != second.shape[1]:
+        return None
+    return _dense(second.t(), bias.reshape(-1))
+
+
+def _convolution(call: Call, x: Tensor) -> Sums | None:
     """conv1d to 3d and their transposes; their arguments behind the bias stay as they are."""
+    weight, bias = call.argument(1, "weight"), call.argument(2, "bias")
+    if x is not call.args[0] or x.dim() != weight.dim():
+        return None
     turned = "transpose" in call.name
     rest = call.args[3:]
     named = {key: value for key, value in call.kwargs.items() if key not in {"input", "weight", "bias"}}
@@ -97,22 +107,32 @@ def _convolution(call: Call, weight: Tensor, bias: Tensor | None) -> Sums | None
         return call.function(x, w, None, *rest, **named)  # type: ignore[no-any-return]
 
     groups = call.argument(6, "groups", 1)
-    if turned and groups != 1:
-        return None
-    padding = call.argument(4, "padding", 0)
-    if turned or isinstance(padding, str) or weight.dim() != 4:
-        return Sums(weight, bias, apply, int(turned))
-    stride = _pair(call.argument(3, "stride", 1))
-    pad, dilation = _pair(padding), _pair(call.argument(5, "dilation", 1))
+    axes = weight.dim() - 2
+    stride = _each(call.argument(3, "stride", 1), axes)
+    dilation = _each(call.argument(7 if turned else 5, "dilation", 1), axes)
+    padding = _padding(call.argument(4, "padding", 0), weight, dilation)
+    beyond = _each(call.argument(5, "output_padding", 0) if turned else 0, axes)
+    if padding is None:
+        return Sums(weight, bias, apply, turned, groups)
 
     def back(arriving: Tensor, x: Tensor, w: Tensor) -> Tensor:
         found: Tensor = torch.ops.aten.convolution_backward(
-            arriving, x, w, None, stride, pad, dilation, False, [0, 0], groups, [True, False, False]
+            arriving, x, w, None, stride, padding, dilation, turned, beyond, groups, [True, False, False]
         )[0]
         return found
 
-    return Sums(weight, bias, apply, 0, back)
+    return Sums(weight, bias, apply, turned, groups, back)
 
 
-def _pair(value: int | tuple[int, ...]) -> list[int]:
-    return [value, value] if isinstance(value, int) else list(value) * (2 // len(value))
+def _padding(padding: str | int | tuple[int, ...], weight: Tensor, dilation: list[int]) -> list[int] | None:
+    """Zeros on each side; None where the two sides have unequally many."""
+    if padding == "valid":
+        return [0] * len(dilation)
+    if not isinstance(padding, str):
+        return _each(padding, len(dilation))
+    total = [step * (side - 1) for step, side in zip(dilation, weight.shape[2:], strict=True)]
+    return None if any(number % 2 for number in total) else [number // 2 for number in total]
+
+
+def _each(value: int | tuple[int, ...], axes: int) -> list[int]:
+    return [value] * axes if isinstance(value, int) else list(value) * (axes // len(value))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from cutaway.errors import ConfigError, NotFoundError
+from cutaway.errors import ConfigError, NotFoundError, nearest
 from cutaway.nets.subject import Subject
 
 Place = Literal["max", "sum"] | tuple[int, int]
@@ -29,6 +30,9 @@ class Target:
             places; or row and column.
         labels: a class for each image, in place of ``weights``.
         name: in tables and pictures.
+
+    Raises:
+        ConfigError: there are no weights, or weights and labels, or another place.
     """
 
     weights: Mapping[int, float] | None = None
@@ -36,6 +40,13 @@ class Target:
     place: Place = "max"
     labels: tuple[int, ...] | None = None
     name: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if self.weights is not None and (not self.weights or self.labels is not None):
+            raise ConfigError("A target has the weights of one or more classes or units, or labels.")
+        pair = isinstance(self.place, tuple) and len(self.place) == 2
+        if not pair and self.place not in ("max", "sum"):
+            raise ConfigError(f"place should be max, sum or (row, column), not {self.place!r}.")
 
     def __str__(self) -> str:
         if self.name:
@@ -52,9 +63,13 @@ class Target:
 
     def part(self, start: int, count: int) -> Target:
         """The same target for images ``start`` to ``start + count`` alone."""
+        return self.of(range(start, start + count))
+
+    def of(self, images: Sequence[int]) -> Target:
+        """The same target for some of the images alone."""
         if self.labels is None:
             return self
-        return Target(None, self.layer, self.place, self.labels[start : start + count], self.name)
+        return replace(self, labels=tuple(self.labels[image] for image in images))
 
     def seed(self, root: Tensor) -> Tensor:
         """The derivative of the target by the root: ``target = (seed · root).sum()`` for each image.
@@ -71,7 +86,8 @@ class Target:
         seed = torch.zeros_like(root)
         if self.weights is None:
             classes = self._classes(root)
-            seed[torch.arange(len(root)), classes] = 1.0
+            rows = torch.arange(len(root), device=root.device)
+            seed[rows, classes] = self._places(root[rows, classes])
             return seed
         for number, weight in self.weights.items():
             self._check(number, root)
@@ -80,7 +96,8 @@ class Target:
 
     def _classes(self, root: Tensor) -> Tensor:
         if self.labels is None:
-            return root.flatten(2).sum(2).argmax(1) if root.dim() > 2 else root.argmax(1)
+            maps = root.flatten(0, 1)
+            return (maps * self._places(maps)).view(*root.shape[:2], -1).sum(2).argmax(1)
         if len(self.labels) != len(root):
             raise ConfigError(
                 f"There are {len(self.labels)} labels for {len(root)} images; give one for each."
@@ -97,16 +114,18 @@ class Target:
 
     def _places(self, maps: Tensor) -> Tensor:
         """Weights over the places of one unit, ``(N, …)``."""
-        if maps.dim() == 1 or self.place == "sum":
+        if self.place == "sum" or (maps.dim() == 1 and self.place == "max"):
             return torch.ones_like(maps)
-        flat = torch.zeros_like(maps).flatten(1)
         if self.place == "max":
+            flat = torch.zeros_like(maps).flatten(1)
             flat.scatter_(1, maps.flatten(1).argmax(1, keepdim=True), 1.0)
             return flat.view_as(maps)
         row, column = self.place
         if maps.dim() != 3 or not (0 <= row < maps.shape[1] and 0 <= column < maps.shape[2]):
             size = "×".join(map(str, maps.shape[1:]))
-            raise NotFoundError(f"There is no place {row}, {column} in {self.layer}: its maps have {size}.")
+            why = f"its maps have {size}" if size else "its units have no maps"
+            layer = self.layer or "the logits"
+            raise NotFoundError(f"There is no place {row}, {column} in {layer}: {why}.")
         chosen = torch.zeros_like(maps)
         chosen[:, row, column] = 1.0
         return chosen
@@ -129,9 +148,12 @@ def difference(subject: Subject, one: int | str, other: int | str) -> Target:
 
     Raises:
         NotFoundError: the subject has no class of that name.
+        ConfigError: both are the same class.
     """
     first, second = as_target(subject, one), as_target(subject, other)
     (a,), (b,) = tuple(first.weights or ()), tuple(second.weights or ())
+    if a == b:
+        raise ConfigError(f"A difference is one of two classes; both are {first}.")
     return Target({a: 1.0, b: -1.0}, name=f"{first} − {second}")
 
 
@@ -144,11 +166,10 @@ def as_targets(subject: Subject, targets: Asked | Sequence[Asked] | None) -> tup
     """
     if targets is None:
         return (PREDICTED,)
-    if isinstance(targets, int | str | Target):
-        targets = [targets]
-    if not targets:
+    several: list[Asked] = [targets] if _alone(targets) else list(targets)  # type: ignore[list-item,arg-type]
+    if not several:
         raise ConfigError("targets should be one or more classes or Targets; there are none.")
-    return tuple(as_target(subject, target) for target in targets)
+    return tuple(as_target(subject, target) for target in several)
 
 
 def as_target(subject: Subject, target: Asked) -> Target:
@@ -156,6 +177,7 @@ def as_target(subject: Subject, target: Asked) -> Target:
 
     Raises:
         NotFoundError: the subject has no such class.
+        ConfigError: it is neither a number nor a name.
     """
     if isinstance(target, Target):
         return target
@@ -164,10 +186,24 @@ def as_target(subject: Subject, target: Asked) -> Target:
         if target not in classes:
             if target.isdecimal():
                 return as_target(subject, int(target))
-            known = f" Known: {', '.join(classes)}." if classes else " It has none by name; give a number."
+            known = nearest(target, classes) if classes else " It has none by name; give a number."
+            known = known if len(classes) <= _MANY else known.partition(" Known:")[0]
             raise NotFoundError(f'{subject.name} has no class "{target}".{known}')
         return Target({classes.index(target): 1.0}, name=target)
-    number = int(target)
+    try:
+        number = operator.index(target)
+    except TypeError:
+        raise ConfigError(f"A class is given by its number or its name, not {target!r}.") from None
     if classes and not 0 <= number < len(classes):
         raise NotFoundError(f"There is no class {number}: they are numbered from 0 to {len(classes) - 1}.")
     return Target({number: 1.0}, name=classes[number] if classes else str(number))
+
+
+_MANY = 20
+"""More names than these are not listed in a message of two lines."""
+
+
+def _alone(targets: object) -> bool:
+    """Whether this is one target; a number may be one of NumPy's, or a tensor without axes."""
+    row = hasattr(targets, "__len__") and getattr(targets, "shape", (1,)) != ()
+    return isinstance(targets, str | Target) or not row
