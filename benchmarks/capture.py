@@ -2,12 +2,12 @@
 
     python benchmarks/capture.py [--rounds 15] [--threads N] [--nets NAME …] [--json FILE]
 
-"All layers" are those that ``visible_layers`` lists, which are all but dropout and flattening. A
-capture is measured whole: hooks put in and taken out again, modes and the random state kept. The bare
+"All layers" are those that ``visible_layers`` lists, which are all but dropout and flattening. The bare
 pass runs in evaluation mode and without gradients, and drops what each layer gives as soon as the next
 one has read it. A round has all four in turns, forwards and backwards by turns; each is repeated for a
-tenth of a second, and ratios are taken within a round. Tables have medians, with the quartiles of the
-ratios.
+tenth of a second, a capture opened once for that: its hooks are put in and taken out, modes and the
+random state are kept in that time. Ratios are taken within a round. Tables have medians, with the
+quartiles of the ratios.
 
 ``vgg-like`` is the start of a VGG net for images of 32×32, eight layers of 3×3 kernels deep.
 """
@@ -71,17 +71,19 @@ def measured(name: str, batch: int, rounds: int) -> dict[str, Any]:
     names = visible_layers(Subject(model, shape, plan=planned))
     first = model.get_submodule(names[0])
 
-    def captured(layers: list[str]) -> Callable[[], None]:
-        def run() -> None:
+    def captured(layers: list[str]) -> Callable[[int], None]:
+        def run(often: int) -> None:
             with capture(model, layers) as outputs:
-                outputs(inputs)
+                for _ in range(often):
+                    outputs(inputs)
 
         return run
 
-    def plain(module: torch.nn.Module) -> Callable[[], None]:
-        def run() -> None:
+    def plain(module: torch.nn.Module) -> Callable[[int], None]:
+        def run(often: int) -> None:
             with torch.no_grad():
-                module(inputs)
+                for _ in range(often):
+                    module(inputs)
 
         return run
 
@@ -93,7 +95,7 @@ def measured(name: str, batch: int, rounds: int) -> dict[str, Any]:
     }
     often = {}
     for way, run in ways.items():
-        run()
+        run(1)
         often[way] = max(1, round(LEAST_SECONDS / _timed(run, 1)))
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for number in range(rounds):
@@ -113,11 +115,10 @@ def measured(name: str, batch: int, rounds: int) -> dict[str, Any]:
     return found
 
 
-def _timed(run: Callable[[], None], often: int) -> float:
-    """Seconds of one run, the mean of some in a row."""
+def _timed(run: Callable[[int], None], often: int) -> float:
+    """Seconds of one pass, the mean of some in a row."""
     start = time.perf_counter()
-    for _ in range(often):
-        run()
+    run(often)
     return (time.perf_counter() - start) / often
 
 

@@ -14,6 +14,7 @@ from cutaway.draw import (  # noqa: F401  each registers its kind of figure
     kernels,
     knockout,
     maps,
+    optimised,
     orientation,
     probe,
     rank,

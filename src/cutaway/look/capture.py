@@ -16,7 +16,9 @@ from cutaway.errors import ConfigError
 from cutaway.look.address import Address, parse_address
 from cutaway.look.calls import Calls
 from cutaway.look.modules import named_modules, refuse_second_names
+from cutaway.look.pooling import QuickPools
 from cutaway.nets.subject import evaluating
+from cutaway.training.allocator import freed_memory
 
 Pass = Callable[[Tensor], dict[str, Tensor]]
 """From a batch of inputs to the outputs of the layers asked for, by name."""
@@ -54,7 +56,8 @@ def capture(model: nn.Module, layers: Sequence[str]) -> Iterator[Pass]:
     """Inside, a function that runs the model up to the deepest of some layers and records them all.
 
     The model runs in evaluation mode and without gradients. Behind, hooks, modes, buffers and the
-    random state are as before, also after an error.
+    random state are as before, also after an error. Freed memory stays with the process meanwhile: outputs
+    that are held would otherwise cost fresh pages in every pass, a tenth of its time.
 
     Args:
         model: any module.
@@ -70,12 +73,18 @@ def capture(model: nn.Module, layers: Sequence[str]) -> Iterator[Pass]:
         ConfigError: a layer was not reached, or gives something other than a tensor.
     """
     with (
+        freed_memory(kept=True),
         recording(model, layers) as record,
         evaluating(model),
         torch.random.fork_rng(),
         torch.no_grad(),
     ):
-        yield lambda inputs: record(lambda: model(inputs)).values
+
+        def run(inputs: Tensor) -> dict[str, Tensor]:
+            with QuickPools():
+                return record(lambda: model(inputs)).values
+
+        yield run
 
 
 @contextmanager

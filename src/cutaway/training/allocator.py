@@ -13,6 +13,7 @@ import ctypes
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -2, -3, -4
@@ -25,10 +26,15 @@ _DEFAULTS = {
 _KEEP = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 64 << 20}
 _RETURN = {**_DEFAULTS, _M_MMAP_THRESHOLD: 1 << 20}
 
+_lock = Lock()
+_inside: list[bool] = []
+
 
 @contextmanager
 def freed_memory(*, kept: bool) -> Iterator[bool]:
     """Inside, freed memory stays with the process or goes back at once; behind, what is free goes back.
+
+    Inside of another one, the outer one's choice holds.
 
     Args:
         kept: it stays.
@@ -40,11 +46,23 @@ def freed_memory(*, kept: bool) -> Iterator[bool]:
     if libc is None:
         yield False
         return
+    with _lock:
+        _inside.append(kept)
+        outermost = len(_inside) == 1
+    if not outermost:
+        try:
+            yield True
+        finally:
+            with _lock:
+                _inside.pop()
+        return
     for option, value in (_KEEP if kept else _RETURN).items():
         libc.mallopt(option, value)
     try:
         yield True
     finally:
+        with _lock:
+            _inside.pop()
         for option, value in _DEFAULTS.items():
             libc.mallopt(option, value)
         libc.malloc_trim(0)

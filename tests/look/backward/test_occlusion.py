@@ -170,7 +170,8 @@ def test_a_unit_of_a_layer_falls_at_its_own_place(model: Net, subject: Subject, 
     # Only what lies in the unit's 3×3 field can change it at that place.
     field = torch.zeros(8, 10, dtype=torch.bool)
     field[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = True
-    assert bool((found.maps[0, 0, 0][~field] == 0).all())
+    # Other numbers of images in a pass round otherwise.
+    assert float(found.maps[0, 0, 0][~field].abs().max()) < 1e-6
     assert bool((found.maps[0, 0, 0][field] != 0).all())
     weights = model.conv.weight.detach()[2]
     drop = (weights[:, 1, 1] * subject.inputs(images[:1])[0, :, row, column]).sum()

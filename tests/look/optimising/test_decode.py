@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from cutaway import Subject
 from cutaway.data import Split
 from cutaway.errors import ConfigError, DataError
 from cutaway.look import Target
@@ -114,7 +115,14 @@ def test_maximising_a_code_stays_nearer_to_the_images_than_maximising_pixels(gen
 
 def test_a_generator_of_other_data_is_refused(generator: Generator) -> None:
     with pytest.raises(ConfigError, match="trained on other data"):
-        maximize(small_subject(), 0, generator=generator, dataset=split(200, seed=1))
+        generator.refuse_other(split(200, seed=1))
+    generator.refuse_other(split(200))
+
+
+def test_a_generator_of_other_sizes_is_refused(generator: Generator) -> None:
+    subject = Subject(small_subject().model, (1, 9, 9))
+    with pytest.raises(ConfigError, match="another size"):
+        maximize(subject, 0, generator=generator)
 
 
 def test_no_images_no_training() -> None:

@@ -35,6 +35,12 @@ LOOKS = {
     "unnatural": "adversarial:unnatural",
     "robustness": "robustness:robustness",
     "judge": "judge:judge",
+    "maximize": "maximize:maximize",
+    "invert": "invert:invert",
+    "caricature": "invert:caricature",
+    "interpolate": "invert:interpolate",
+    "decode": "decode:decode",
+    "train-prior": "decode:train_prior",
 }
 """For each look its function, as ``file:function`` in this folder. Its docstring is its help."""
 

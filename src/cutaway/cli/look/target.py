@@ -127,7 +127,7 @@ class ClassOptions:
                 raise ConfigError("Ask for classes or for units of a layer, not for both.")
             if not units:
                 raise ConfigError(f"Which unit of {layer}? Give --unit, from 0.")
-            at = _place(place)
+            at = place_of(place)
             wanted = [Target({unit: 1.0}, layer, at) for unit in units]
             told = [layer, *map(str, units), *([] if place == "max" else [place])]
         else:
@@ -177,7 +177,7 @@ def _number(target: Target) -> int:
     return next(iter(target.weights or {}))
 
 
-def _place(text: str) -> Any:
+def place_of(text: str) -> Any:
     """``max``, ``sum``, or row and column.
 
     Raises:

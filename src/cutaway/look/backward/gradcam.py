@@ -86,7 +86,7 @@ def gradcam(
             last = {name: _channels_last(subject, inputs, name, value) for name, value in maps.items()}
             found: dict[str, list[Tensor]] = {name: [] for name in names}
             for place, target in enumerate(chosen):
-                seed = target.seed(graph.root(target))
+                seed = graph.seed(target)
                 for name, grads in zip(
                     names, graph.back(target, seed, names, keep=place + 1 < len(chosen)), strict=True
                 ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from cutaway.look.backward.rules import Rules
 from cutaway.look.backward.sealed import refuse_sealed, refuse_unseen
 from cutaway.look.backward.target import Target
 from cutaway.look.capture import recording
+from cutaway.look.folding import Folding, folded
 from cutaway.nets.subject import Subject, evaluating
 
 INPUT = ""
@@ -34,6 +35,7 @@ class Graph:
         subject: for messages.
         overwritten: layers whose values the model changed in place afterwards.
         again: the same pass without operations in place, where that may help.
+        seeds: those asked for so far, by the target's identity, which lives as long as they do.
     """
 
     inputs: Tensor
@@ -43,6 +45,7 @@ class Graph:
     subject: Subject
     overwritten: frozenset[str]
     again: Callable[[], Graph] | None = None
+    seeds: dict[int, tuple[Target, Tensor]] = field(default_factory=dict, repr=False)
 
     @property
     def _logits(self) -> Tensor:
@@ -58,8 +61,13 @@ class Graph:
 
     def value(self, target: Target) -> Tensor:
         """What the target comes to for each image, ``(N,)``."""
-        root = self.root(target)
-        return (target.seed(root) * root).flatten(1).sum(1)
+        return (self.seed(target) * self.root(target)).flatten(1).sum(1)
+
+    def seed(self, target: Target) -> Tensor:
+        """The target's derivative by its root, computed once."""
+        if id(target) not in self.seeds:
+            self.seeds[id(target)] = target, target.seed(self.root(target))
+        return self.seeds[id(target)][1]
 
     def back(
         self, target: Target, seed: Tensor, of: Sequence[str] = (INPUT,), *, keep: bool = False
@@ -167,6 +175,8 @@ def graphs(
         recording(subject.model, layers) as record,
     ):
         careful: list[Rules] = []
+        # Of our own nets it is known that no layer asks for maps in the default layout.
+        folding = Folding(subject.model, layers, last=subject.plan is not None)
 
         def forward(inputs: Tensor) -> Graph:
             mode = rules or (careful[0] if careful else None)
@@ -185,11 +195,14 @@ def graphs(
                 if mode:
                     mode.begin()
                 # A copy: the model may change its input in place.
-                return subject.plain_logits(leaf.clone())
+                return subject.plain_logits(leaf.clone(memory_format=layout))
 
+            layout = torch.preserve_format
+            if folding.pairs and subject.plan is not None and leaf.dim() == 4:
+                layout = torch.channels_last
             # Around the recording, which counts the model's calls and not those that rules make.
             with mode or nullcontext():
-                recorded = record(apply, to_end=to_end)
+                recorded = folded(record, apply, folding, to_end=to_end)
             if rules and rules.otherwise == "refuse":
                 ends = [] if recorded.result is None else [recorded.result.grad_fn]
                 refuse_unseen(rules, [*ends, *(edge.node for edge in recorded.edges.values())])

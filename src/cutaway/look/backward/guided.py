@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from cutaway.look.backward.attribution import Attribution, attributed
+from cutaway.look.backward.norms import as_line
 from cutaway.look.backward.operations import (
     ARITHMETIC,
     AVERAGES,
@@ -67,13 +68,13 @@ class _Guided(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, call: Call, cap: float) -> Tensor:
         result: Tensor = call.function(x, *call.args[1:], **call.kwargs)
         # Not the result itself, which the model may change in place.
-        ctx.save_for_backward((result > 0) & (result < cap))
+        ctx.save_for_backward(result > 0 if cap == _UNLIMITED else (result > 0) & (result < cap))
         return result
 
     @staticmethod
     def backward(ctx: Any, *arriving: Tensor) -> tuple[Tensor, None, None]:
         (rising,) = ctx.saved_tensors
-        return arriving[0].clamp_min(0) * rising, None, None
+        return (arriving[0] * rising).clamp_min_(0), None, None
 
 
 class _Deconvolved(torch.autograd.Function):
@@ -101,7 +102,7 @@ class _Rectified(Rules):
     def __init__(self, method: str, function: type[torch.autograd.Function], otherwise: Otherwise) -> None:
         rules: dict[str, Rule] = dict.fromkeys(_PLAIN, plain)
         rules |= dict.fromkeys((*_CAPS, *_LIMITS), self._rectifier)
-        rules["max"] = self._largest
+        rules |= {"max": self._largest, "batch_norm": as_line}
         super().__init__(method, rules, otherwise, gates=False)
         self.function = function
 

@@ -90,7 +90,7 @@ def lrp(
                     graph = forward(inputs)
                     refuse_nan(subject, inputs, {"the target": graph.root(chosen[0])})
                     for place, target in zip(places, chosen, strict=True):
-                        value = target.seed(graph.root(target)) * graph.root(target)
+                        value = graph.seed(target) * graph.root(target)
                         maps, *inner = graph.back(target, value, [INPUT, *names], keep=True)
                         found[place].add(
                             as_images(subject, maps),

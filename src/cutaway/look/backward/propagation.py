@@ -6,7 +6,6 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -14,6 +13,7 @@ from cutaway.errors import ConfigError
 from cutaway.look.backward.composite import Composite
 from cutaway.look.backward.folding import Chain
 from cutaway.look.backward.kept import Keeper
+from cutaway.look.backward.norms import line_of
 from cutaway.look.backward.operations import ACTIVATIONS, AVERAGES, MAXIMA, MOVES, WEIGHTED
 from cutaway.look.backward.relevance import CHANGED, Box, RelevanceRule, shares
 from cutaway.look.backward.rules import Call, Otherwise, Rule, Rules, applied, depends, plain, writes
@@ -132,16 +132,8 @@ class Propagation(Rules):
         return applied(_Same, call.tensors[0], call)
 
     def _batch_norm(self, call: Call) -> Any:
-        # F.batch_norm and torch.batch_norm have these in another order.
-        first, second = (3, 1) if call.function is F.batch_norm else (1, 3)
-        weight, bias = call.argument(first, "weight"), call.argument(first + 1, "bias")
-        mean, variance = call.argument(second, "running_mean"), call.argument(second + 1, "running_var")
-        if call.argument(5, "training", False) or mean is None or variance is None:
-            return self.refused(call)
-        scale = (variance + call.argument(7, "eps", 1e-5)).rsqrt()
-        scale = scale if weight is None else scale * weight
-        shift = -mean * scale if bias is None else bias - mean * scale
-        return self._affine(call, scale, shift, absorbing=True)
+        line = line_of(call)
+        return self.refused(call) if line is None else self._affine(call, *line, absorbing=True)
 
     def _affine(self, call: Call, scale: Tensor, shift: Tensor, *, absorbing: bool) -> Any:
         """``scale · x + shift`` for each channel: part of the sum before it, or a rule of its own."""

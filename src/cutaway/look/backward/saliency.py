@@ -26,7 +26,7 @@ from cutaway.progress import tracked
 
 def gradient(graph: Graph, target: Target) -> Tensor:
     """∂ target / ∂ input, ``(n, C, H, W)``; the graph can be walked again."""
-    (found,) = graph.back(target, target.seed(graph.root(target)), keep=True)
+    (found,) = graph.back(target, graph.seed(target), keep=True)
     return found
 
 

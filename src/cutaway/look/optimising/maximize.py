@@ -94,7 +94,8 @@ def maximize(
         start: ``noise``, ``grey``, or images from 0 to 1.
         diverse: images for each target, which are kept unlike by ``difference``.
         difference: weight of their likeness (cosine) at the targets' layer.
-        generator: its code is changed in place of pixels, from codes drawn at random.
+        generator: its code is changed in place of pixels, from codes drawn at random. Whether it learnt from
+            the subject's images, :meth:`Generator.refuse_other` tells.
         dataset: its images are asked for the largest value of each target, for comparison.
         watch: shown every step; ends the ascent by giving True, and what there is comes back.
 
@@ -116,8 +117,6 @@ def maximize(
         raise ConfigError(
             "This generator makes images of another size than the subject takes; train one for it."
         )
-    if generator is not None and dataset is not None:
-        generator.refuse_other(dataset)
     space = PixelSpace.of(subject)
     every = [target for target in wanted for _ in range(diverse)]
     begin = started(start, subject.input_shape, len(every), recipe.seed)

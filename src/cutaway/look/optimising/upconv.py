@@ -36,6 +36,7 @@ class UpConv(nn.Module):
             for left in range(doublings, -1, -1)
         ]
         widths = [width * min(4, 2**left) for left in range(doublings, -1, -1)]
+        self.given = given
         self.flat = len(given) != 3
         first = widths[0]
         self.enter: nn.Module = (
