@@ -254,3 +254,14 @@ def test_a_model_that_changes_values_in_place_is_differentiated_though_pytorch_c
         Overwriting()(IMAGES).sum().backward()
     found = saliency(subject_of(Overwriting()), IMAGES, [0, 1])
     close(found.maps, saliency(subject_of(Keeping()), IMAGES, [0, 1]).maps)
+
+
+def test_many_targets_of_a_small_image_give_what_each_gives_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They go through as copies of the image where there are two threads."""
+    subject, targets = subject_of(Plain()), [0, 1, 2] * 3
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+    together = saliency(subject, IMAGES[:2], targets)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1)
+    apart = saliency(subject, IMAGES[:2], targets)
+    torch.testing.assert_close(together.maps, apart.maps, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(together.values, apart.values)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cutaway.errors import ConfigError, DataError
-from cutaway.look.backward.graph import Forward, Graph, float_inputs, graphs
+from cutaway.look.backward.graph import Forward, float_inputs, graphs
 from cutaway.look.backward.rules import Rules
 from cutaway.look.backward.silence import Cause, cause_of
 from cutaway.look.backward.target import Asked, Target, as_targets
@@ -61,8 +61,8 @@ class Attribution:
         return self.maps.abs().amax(2)
 
 
-Read = Callable[[Graph, Target], Tensor]
-"""From a pass and a target to what arrives at the input, ``(n, C, H, W)``."""
+Read = Callable[[Tensor, Tensor], Tensor]
+"""From the input and what arrives at it to the map, all ``(n, C, H, W)``."""
 
 
 def attributed(
@@ -70,8 +70,8 @@ def attributed(
     images: Tensor,
     targets: Asked | Sequence[Asked] | None,
     method: str,
-    read: Read,
     *,
+    read: Read = lambda _, arriving: arriving,
     rules: Rules | None = None,
     times: str = "",
 ) -> Attribution:
@@ -82,7 +82,7 @@ def attributed(
         images: ``(N, C, H, W)``: uint8 pixels, or float inputs.
         targets: each for all images.
         method: its name.
-        read: gives the map of one target.
+        read: gives the map of one target; what arrives at the input when not given.
         rules: how operations propagate.
         times: what a zero map means where something does arrive at the input.
 
@@ -94,16 +94,50 @@ def attributed(
     values: list[Tensor] = []
     with walks(subject, wanted, (), rules) as forward, tracked(method, len(images), "images") as add:
         for inputs, chosen in chunks(subject, images, wanted):
-            graph = forward(inputs)
-            found = [read(graph, target) for target in chosen]
-            maps.append(torch.stack([as_images(subject, one.detach()) for one in found]).float().cpu())
-            values.append(torch.stack([graph.value(target) for target in chosen]).float().cpu())
+            arriving, value = zip(*_walked(subject, forward, inputs, chosen), strict=True)
+            found = [as_images(subject, read(inputs, one).detach()) for one in arriving]
+            maps.append(torch.stack(found).float().cpu())
+            values.append(torch.stack(value).float().cpu())
             add(len(inputs))
     result = Attribution(
         images, torch.cat(maps, 1), torch.cat(values, 1), tuple(map(str, wanted)), method, subject.name
     )
     refuse_unfinite(subject, images, result.values, result.maps)
     return with_zero_noted(result, cause_of(subject, images, wanted, rules, times))
+
+
+def _walked(
+    subject: Subject, forward: Forward, inputs: Tensor, targets: Sequence[Target]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """What arrives at the input from each target, ``(n, C, H, W)``, and what the target comes to, ``(n,)``.
+
+    One pass is walked once for each target; or, where it is so small that two cores wait for each other at
+    every operation, copies of the images go through together, a target each: 64 units of a net for 32×32
+    pixels took 75 ms so, in place of 110.
+    """
+    small = inputs.numel() <= _SMALL and torch.get_num_threads() > 1 and not subject.batch
+    if len(targets) < _MANY or not small or len({target.layer for target in targets}) > 1:
+        graph = forward(inputs)
+        for target in targets:
+            yield graph.back(target, graph.seed(target), keep=True)[0], graph.value(target)
+        return
+    n = len(inputs)
+    step = max(1, AT_ONCE // n)
+    for first in range(0, len(targets), step):
+        part = targets[first : first + step]
+        copies = forward(inputs.repeat(len(part), *[1] * (inputs.dim() - 1)))
+        roots = copies.root(part[0]).split(n)
+        seeds = [target.seed(root) for target, root in zip(part, roots, strict=True)]
+        arriving = copies.back(part[0], torch.cat(seeds))[0].split(n)
+        values = [(seed * root).flatten(1).sum(1) for seed, root in zip(seeds, roots, strict=True)]
+        yield from zip(arriving, values, strict=True)
+
+
+_MANY = 8
+"""Targets from which on copies of the images go through together."""
+
+_SMALL = 4096 * 3
+"""Values of the input up to which they do."""
 
 
 def walks(

@@ -21,7 +21,6 @@ from cutaway.look.backward.operations import (
     WEIGHTED,
 )
 from cutaway.look.backward.rules import Call, Otherwise, Rule, Rules, applied, depends, plain
-from cutaway.look.backward.saliency import gradient
 from cutaway.look.backward.target import Asked
 from cutaway.nets.subject import Subject
 
@@ -138,7 +137,7 @@ def guided(
     Source: Springenberg, Dosovitskiy, Brox, Riedmiller, "Striving for simplicity", 2014.
     """
     rules = _Rectified(_GUIDED, _Guided, otherwise)
-    return attributed(subject, images, targets, _GUIDED, gradient, rules=rules)
+    return attributed(subject, images, targets, _GUIDED, rules=rules)
 
 
 def deconvnet(
@@ -166,4 +165,4 @@ def deconvnet(
     Source: Zeiler, Fergus, "Visualizing and understanding convolutional networks", 2013.
     """
     rules = _Rectified(_DECONVNET, _Deconvolved, otherwise)
-    return attributed(subject, images, targets, _DECONVNET, gradient, rules=rules)
+    return attributed(subject, images, targets, _DECONVNET, rules=rules)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cutaway.errors import ConfigError
 from cutaway.look.backward.attribution import (
+    AT_ONCE,
     Attribution,
     as_images,
     attributed,
@@ -17,17 +18,11 @@ from cutaway.look.backward.attribution import (
     walks,
     with_zero_noted,
 )
-from cutaway.look.backward.graph import INPUT, Graph
+from cutaway.look.backward.graph import INPUT
 from cutaway.look.backward.silence import cause_of
-from cutaway.look.backward.target import Asked, Target, as_targets
+from cutaway.look.backward.target import Asked, as_targets
 from cutaway.nets.subject import Subject
 from cutaway.progress import tracked
-
-
-def gradient(graph: Graph, target: Target) -> Tensor:
-    """∂ target / ∂ input, ``(n, C, H, W)``; the graph can be walked again."""
-    (found,) = graph.back(target, graph.seed(target), keep=True)
-    return found
 
 
 def saliency(subject: Subject, images: Tensor, targets: Asked | Sequence[Asked] | None = None) -> Attribution:
@@ -43,7 +38,7 @@ def saliency(subject: Subject, images: Tensor, targets: Asked | Sequence[Asked] 
 
     Source: Simonyan, Vedaldi, Zisserman, "Deep inside convolutional networks", 2013.
     """
-    return attributed(subject, images, targets, "saliency", gradient)
+    return attributed(subject, images, targets, "saliency")
 
 
 def gradient_input(
@@ -68,7 +63,7 @@ def gradient_input(
         images,
         targets,
         "gradient × input",
-        lambda graph, target: graph.inputs * gradient(graph, target),
+        read=lambda inputs, arriving: inputs * arriving,
         times="Its input is zero.",
     )
 
@@ -103,26 +98,27 @@ def smoothgrad(
     wanted = as_targets(subject, targets)
     maps, values = [], []
     with walks(subject, wanted) as forward, tracked("smoothgrad", len(images), "images") as add:
-        for inputs, chosen in chunks(subject, images, wanted, 1):
+        for inputs, chosen in chunks(subject, images, wanted):
             clean = forward(inputs)
-            seeds = [target.seed(clean.root(target)) for target in chosen]
+            seeds = [clean.seed(target) for target in chosen]
             values.append(torch.stack([clean.value(target) for target in chosen]).float().cpu())
-            total = torch.zeros(len(chosen), *inputs.shape, device=inputs.device)
-            spread = noise * float(inputs.max() - inputs.min())
+            flat = inputs.flatten(1)
+            spread = (noise * (flat.amax(1) - flat.amin(1))).view(-1, *[1] * (inputs.dim() - 1))
+            total = torch.zeros(len(chosen), *inputs.shape, dtype=inputs.dtype, device=inputs.device)
             generator = torch.Generator().manual_seed(seed)
-            count = subject.batch or min(_COPIES, samples)
-            for start in range(0, samples, count):
-                many = min(count, samples - start)
-                # One by one: how many stand in a pass changes no number.
-                draws = [torch.randn(inputs.shape[1:], generator=generator) for _ in range(many)]
-                graph = forward(inputs + spread * torch.stack(draws).to(inputs))
+            # Drawn one by one: how many copies of each image stand in a pass changes no number.
+            many = max(1, (subject.batch or AT_ONCE) // len(inputs))
+            for start in range(0, samples, many):
+                count = min(many, samples - start)
+                draws = [torch.randn(inputs.shape[1:], generator=generator) for _ in range(count)]
+                noisy = inputs[None] + spread * torch.stack(draws)[:, None].to(inputs)  # (count, n, …)
+                graph = forward(noisy.flatten(0, 1))
                 for place, (target, one) in enumerate(zip(chosen, seeds, strict=True)):
-                    (found,) = graph.back(
-                        target, one.expand(many, *one.shape[1:]), [INPUT], keep=place + 1 < len(chosen)
-                    )
-                    total[place] += found.sum(0, keepdim=True)
+                    copies = one.repeat(count, *[1] * (one.dim() - 1))
+                    (found,) = graph.back(target, copies, [INPUT], keep=place + 1 < len(chosen))
+                    total[place] += found.view(count, *inputs.shape).sum(0)
             maps.append(torch.stack([as_images(subject, one / samples) for one in total]).float().cpu())
-            add(1)
+            add(len(inputs))
     result = Attribution(
         images,
         torch.cat(maps, 1),
@@ -133,7 +129,3 @@ def smoothgrad(
     )
     refuse_unfinite(subject, images, result.values, result.maps)
     return with_zero_noted(result, cause_of(subject, images, wanted))
-
-
-_COPIES = 32
-"""Noisy copies in a pass."""
