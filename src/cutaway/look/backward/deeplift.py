@@ -193,7 +193,7 @@ def _local(call: Call, x: Tensor) -> tuple[Tensor, Tensor]:
     """A value cut off from the graph, and what the call makes of it."""
     with torch.enable_grad():
         leaf = x.detach().requires_grad_()
-        return leaf, call.function(leaf, *call.args[1:], **call.kwargs)
+        return leaf, call.of(leaf)
 
 
 class _Quotient(torch.autograd.Function):
@@ -201,7 +201,7 @@ class _Quotient(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, ground: Tensor, call: Call) -> Tensor:
-        result: Tensor = call.function(x, *call.args[1:], **call.kwargs)
+        result = call.of(x)
         change = x - ground
         slope = (result - call.function(ground, *call.args[1:], **call.kwargs)) / change
         same = change.abs() < EQUAL
@@ -226,7 +226,7 @@ class _Pool(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, ground: Tensor, call: Call) -> Tensor:
         ctx.save_for_backward(x, ground)
         ctx.call = call
-        return call.function(x, *call.args[1:], **call.kwargs)  # type: ignore[no-any-return]
+        return call.of(x)
 
     @staticmethod
     def backward(ctx: Any, *arriving: Tensor) -> tuple[Tensor, None, None]:

@@ -65,7 +65,7 @@ class _Guided(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, call: Call, cap: float) -> Tensor:
-        result: Tensor = call.function(x, *call.args[1:], **call.kwargs)
+        result = call.of(x)
         # Not the result itself, which the model may change in place.
         ctx.save_for_backward(result > 0 if cap == _UNLIMITED else (result > 0) & (result < cap))
         return result
@@ -82,7 +82,7 @@ class _Deconvolved(torch.autograd.Function):
     @staticmethod
     def forward(_: Any, x: Tensor, call: Call, cap: float) -> Tensor:
         del cap
-        return call.function(x, *call.args[1:], **call.kwargs)  # type: ignore[no-any-return]
+        return call.of(x)
 
     @staticmethod
     def backward(_: Any, *arriving: Tensor) -> tuple[Tensor, None, None]:

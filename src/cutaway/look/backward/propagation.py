@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from cutaway.errors import ConfigError
+from cutaway.look.backward.chain import Chain
 from cutaway.look.backward.composite import Composite
-from cutaway.look.backward.folding import Chain
 from cutaway.look.backward.kept import Keeper
 from cutaway.look.backward.norms import line_of
 from cutaway.look.backward.operations import ACTIVATIONS, AVERAGES, MAXIMA, MOVES, WEIGHTED
@@ -212,7 +212,7 @@ class _Weighted(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, call: Call, rest: tuple[Sums, RelevanceRule, Chain, Keeper]) -> Tensor:
-        result: Tensor = call.function(*call.args, **call.kwargs)
+        result: Tensor = call.plain()
         ctx.sums, ctx.rule, ctx.chain, keeper = rest
         ctx.x = keeper.keep(x)
         ctx.result = keeper.keep(result) if getattr(ctx.rule, "reads_result", True) else None
@@ -238,7 +238,8 @@ class _Affine(torch.autograd.Function):
     ) -> Tensor:
         ctx.line, ctx.chain, keeper = rest
         ctx.x = keeper.keep(x) if ctx.line else None
-        return call.function(*call.args, **call.kwargs)  # type: ignore[no-any-return]
+        result: Tensor = call.plain()
+        return result
 
     @staticmethod
     def backward(ctx: Any, *arriving: Tensor) -> tuple[Tensor | None, ...]:
@@ -256,7 +257,8 @@ class _Same(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, call: Call) -> Tensor:
         ctx.shape = x.shape
-        return call.function(*call.args, **call.kwargs)  # type: ignore[no-any-return]
+        result: Tensor = call.plain()
+        return result
 
     @staticmethod
     def backward(ctx: Any, *arriving: Tensor) -> tuple[Tensor, None]:
@@ -268,7 +270,7 @@ class _Averaged(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, call: Call, keeper: Keeper) -> Tensor:
-        result: Tensor = call.function(*call.args, **call.kwargs)
+        result: Tensor = call.plain()
         ctx.x, ctx.result, ctx.call = keeper.keep(x), keeper.keep(result), call
         return result
 
@@ -287,7 +289,7 @@ class _Added(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, call: Call, rest: tuple[float, Keeper]) -> Tensor:
-        result: Tensor = call.function(*call.args, **call.kwargs)
+        result: Tensor = call.plain()
         ctx.sign, keeper = rest
         ctx.values = [keeper.keep(value) for value in (a, b, result)]
         return result

@@ -50,6 +50,11 @@ class Call:
         """The tensors among the arguments that depend on the model's input."""
         return [leaf for leaf in leaves((self.args, self.kwargs)) if depends(leaf)]
 
+    def of(self, value: Tensor) -> Tensor:
+        """What the call makes of another value in place of its first argument."""
+        result: Tensor = self.function(value, *self.args[1:], **self.kwargs)
+        return result
+
     def plain(self) -> Any:
         """The result with its ordinary gradient."""
         return self.function(*self.args, **self.kwargs)

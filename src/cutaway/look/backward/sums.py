@@ -104,7 +104,8 @@ def _convolution(call: Call, x: Tensor) -> Sums | None:
     named = {key: value for key, value in call.kwargs.items() if key not in {"input", "weight", "bias"}}
 
     def apply(x: Tensor, w: Tensor) -> Tensor:
-        return call.function(x, w, None, *rest, **named)  # type: ignore[no-any-return]
+        result: Tensor = call.function(x, w, None, *rest, **named)
+        return result
 
     groups = call.argument(6, "groups", 1)
     axes = weight.dim() - 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
@@ -166,7 +166,7 @@ def as_targets(subject: Subject, targets: Asked | Sequence[Asked] | None) -> tup
     """
     if targets is None:
         return (PREDICTED,)
-    several: list[Asked] = [targets] if _alone(targets) else list(targets)  # type: ignore[list-item,arg-type]
+    several = [cast("Asked", targets)] if _alone(targets) else list(cast("Sequence[Asked]", targets))
     if not several:
         raise ConfigError("targets should be one or more classes or Targets; there are none.")
     return tuple(as_target(subject, target) for target in several)

@@ -209,8 +209,7 @@ class _Mover:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        self.first: Tensor | None = None
-        self.second: Tensor | None = None
+        self.moments: tuple[Tensor, Tensor] | None = None
 
     def step(self, gradient: Tensor, number: int) -> Tensor:
         rate = self.recipe.rate
@@ -218,16 +217,15 @@ class _Mover:
             rate *= (1 + math.cos(math.pi * (number - 1) / self.recipe.steps)) / 2
         if self.recipe.stepper == "gradient":
             return rate * gradient
-        if self.first is None:
-            self.first, self.second = torch.zeros_like(gradient), torch.zeros_like(gradient)
+        if self.moments is None:
+            self.moments = torch.zeros_like(gradient), torch.zeros_like(gradient)
+        first, second = self.moments
         if self.recipe.stepper == "momentum":
-            self.first.mul_(0.9).add_(gradient)
-            return rate * self.first
-        assert self.second is not None  # noqa: S101
-        self.first.mul_(0.9).add_(gradient, alpha=0.1)
-        self.second.mul_(0.99).addcmul_(gradient, gradient, value=0.01)
-        mean = self.first / (1 - 0.9**number)
-        square = self.second / (1 - 0.99**number)
+            return rate * first.mul_(0.9).add_(gradient)
+        first.mul_(0.9).add_(gradient, alpha=0.1)
+        second.mul_(0.99).addcmul_(gradient, gradient, value=0.01)
+        mean = first / (1 - 0.9**number)
+        square = second / (1 - 0.99**number)
         return rate * mean / (square.sqrt() + 1e-8)
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cutaway import Subject
-from cutaway.look.backward.folding import Chain
+from cutaway.look.backward.chain import Chain
 from cutaway.look.backward.lrp import lrp
 from cutaway.look.backward.sums import Sums
 
