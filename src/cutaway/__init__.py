@@ -17,13 +17,14 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from cutaway import look
-    from cutaway.config import Experiment, load_experiment
+    from cutaway.config import Experiment, Study, load_experiment
     from cutaway.data import Images, load_images
     from cutaway.draw import plot, report_run
     from cutaway.errors import CutawayError
     from cutaway.nets import find_net, parse_net, plan
     from cutaway.nets.subject import Subject
     from cutaway.store import Run, Store, resume, train
+    from cutaway.study.session import run_study
 
 _HOMES = {
     "CutawayError": "cutaway.errors",
@@ -31,6 +32,7 @@ _HOMES = {
     "Images": "cutaway.data",
     "Run": "cutaway.store",
     "Store": "cutaway.store",
+    "Study": "cutaway.config",
     "Subject": "cutaway.nets.subject",
     "find_net": "cutaway.nets",
     "load_experiment": "cutaway.config",
@@ -41,6 +43,7 @@ _HOMES = {
     "plot": "cutaway.draw",
     "report_run": "cutaway.draw",
     "resume": "cutaway.store",
+    "run_study": "cutaway.study.session",
     "train": "cutaway.store",
 }
 
@@ -50,6 +53,7 @@ __all__ = [
     "Images",
     "Run",
     "Store",
+    "Study",
     "Subject",
     "__version__",
     "find_net",
@@ -61,6 +65,7 @@ __all__ = [
     "plot",
     "report_run",
     "resume",
+    "run_study",
     "train",
 ]
 

@@ -96,3 +96,25 @@ def test_black_and_white_stay_black_and_white() -> None:
     assert shown is not None
     assert float(shown.max()) == pytest.approx(0.6, abs=0.01)
     assert float(shown.min()) == pytest.approx(0.5, abs=0.01)
+
+
+def test_of_few_images_the_layers_stand_beside_each() -> None:
+    layers = {f"conv{at}": IMAGES[:2] + at / 100 for at in range(1, 13)}
+    errors = {name: torch.tensor([0.1, 0.2]) for name in layers}
+    result = Inverted(IMAGES[:2], layers, errors, errors, {}, Recipe(), subject="a net with a long name")
+    figure = plot(result)
+    assert pictured(figure) == 2 * 13
+    assert titles(figure)[:2] == ["image\n", "conv1\n0.100"]
+    assert titles(figure)[13:15] == ["image\n", "conv1\n0.200"]
+    width, height = figure.get_size_inches()
+    assert height < width
+
+
+def test_a_heading_is_no_wider_than_its_figure() -> None:
+    layers = {"conv1": IMAGES[:1], "conv2": IMAGES[:1]}
+    errors = {name: torch.tensor([0.1]) for name in layers}
+    figure = plot(Decoded(IMAGES[:1], layers, errors, "a net whose name is quite long, as names can be"))
+    figure.draw_without_rendering()
+    heading = figure._suptitle  # type: ignore[attr-defined]
+    assert heading.get_window_extent().x1 <= figure.bbox.x1
+    assert " ".join(heading.get_text().split()).endswith("what decoders give back from each layer")

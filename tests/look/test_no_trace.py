@@ -48,6 +48,19 @@ from cutaway.look.backward import (
     saliency,
     smoothgrad,
 )
+from cutaway.look.optimising import (
+    Recipe,
+    caricature,
+    compare_priors,
+    decode,
+    invert,
+    maximize,
+    train_decoders,
+    train_generator,
+    walk_images,
+    walk_units,
+)
+from cutaway.look.optimising.priors import L2
 
 
 class BrokenError(Exception):
@@ -181,6 +194,47 @@ def backward_cases() -> Iterator[tuple[str, Case]]:
     yield "lrp: no such layer", Case(lambda s: lrp(s, IMAGES, 1, layers=["conv7"]), NotFoundError)
 
 
+def optimising_cases() -> Iterator[tuple[str, Case]]:
+    """Looks that optimise; each as it should be, with another layer, and where the model breaks."""
+    short = Recipe(2, leak=0.3)
+    unit = Target({1: 1.0}, "conv", "sum")
+    looks: dict[str, Callable[[Subject, str], object]] = {
+        "maximize": lambda s, layer: maximize(
+            s, Target({1: 1.0}, layer, "sum"), short, dataset=split(IMAGES)
+        ),
+        "compare_priors": lambda s, layer: compare_priors(
+            s, Target({1: 1.0}, layer, "sum"), {"l2": L2(0.1)}, short
+        ),
+        "invert": lambda s, layer: invert(s, IMAGES, [layer], short),
+        "caricature": lambda s, layer: caricature(s, IMAGES, [layer], short),
+        "walk_units": lambda s, layer: walk_units(
+            s, Target({0: 1.0}, layer, "sum"), Target({1: 1.0}, layer, "sum"), short, images=2
+        ),
+        "walk_images": lambda s, layer: walk_images(s, IMAGES[:1], IMAGES[1:2], layer, short, images=2),
+        "decode": lambda s, layer: decode(s, train_decoders(s, many(), [layer], steps=2), IMAGES),
+    }
+    for name, look in looks.items():
+        yield name, Case(lambda s, look=look: look(s, "dense"))  # type: ignore[misc]
+        yield f"{name}: unknown layer", Case(lambda s, look=look: look(s, "conv7"), NotFoundError)  # type: ignore[misc]
+        yield f"{name}: model breaks", Case(lambda s, look=look: look(s, "dense"), BrokenError, blown=True)  # type: ignore[misc]
+
+    def listening(_: object) -> bool:
+        raise BrokenError
+
+    yield (
+        "maximize: who watches breaks",
+        Case(lambda s: maximize(s, unit, short, watch=listening), BrokenError),
+    )
+    yield "invert: floats", Case(lambda s: invert(s, IMAGES.float(), ["conv"], short), ConfigError)
+    yield "train_decoders: no images", Case(lambda s: train_decoders(s, many(0), ["conv"]), DataError)
+    yield "train_generator", Case(lambda _: train_generator(many(), steps=2, code=3))
+    yield "train_generator: no images", Case(lambda _: train_generator(many(0)), DataError)
+    yield (
+        "maximize with a generator",
+        Case(lambda s: maximize(s, unit, short, generator=train_generator(many(), steps=2, code=3))),
+    )
+
+
 CASES = {
     "capture": Case(lambda s: captured(s, ["conv", "norm", "act", "dense"])),
     "capture stopping early": Case(lambda s: captured(s, ["norm"])),
@@ -244,6 +298,7 @@ CASES = {
     "answers: model breaks": Case(lambda s: answers(s, split(IMAGES)), BrokenError, blown=True),
     "answers: too many classes": Case(lambda s: answers(s, split(IMAGES, 3)), DataError),
     **dict(backward_cases()),
+    **dict(optimising_cases()),
 }
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from cutaway.errors import StoreError
-from cutaway.store import ledger as module
+from cutaway.store import database as module
+from cutaway.store.database import Database
 from cutaway.store.ledger import EpochRow, Ledger
 from cutaway.training import Score
 
@@ -20,7 +21,7 @@ SCORE = Score(0.5, 0.25, 0.125, 8)
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    found = Ledger(tmp_path / "ledger.sqlite")
+    found = Ledger(Database(tmp_path / "ledger.sqlite"))
     found.add_run("abc", "first", "versions", "seed = 1")
     return found
 
@@ -85,7 +86,7 @@ def test_an_epoch_that_fails_half_way_leaves_nothing(ledger: Ledger) -> None:
 
 
 def test_no_ledger_is_no_runs(tmp_path: Path) -> None:
-    assert Ledger(tmp_path / "none.sqlite").runs() == []
+    assert Ledger(Database(tmp_path / "none.sqlite")).runs() == []
     assert not (tmp_path / "none.sqlite").exists()
 
 
@@ -124,13 +125,13 @@ def test_a_damaged_ledger(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     path.write_bytes(b"this is no database at all" * 100)
     with pytest.raises(StoreError, match="damaged"):
-        Ledger(path).runs()
+        Ledger(Database(path)).runs()
     assert path.read_bytes().startswith(b"this is no database")
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="--store DIR"):
-        Ledger(tmp_path / "gone" / "ledger.sqlite").add_run("a", "a", "", "")
+        Ledger(Database(tmp_path / "gone" / "ledger.sqlite")).add_run("a", "a", "", "")
 
 
 def test_a_ledger_of_a_newer_cutaway_is_left_alone(ledger: Ledger) -> None:
@@ -146,9 +147,10 @@ def test_a_ledger_of_a_newer_cutaway_is_left_alone(ledger: Ledger) -> None:
 ADD = """
 import sys
 from pathlib import Path
+from cutaway.store.database import Database
 from cutaway.store.ledger import EpochRow, Ledger
 from cutaway.training import Score
-ledger = Ledger(Path(sys.argv[1]))
+ledger = Ledger(Database(Path(sys.argv[1])))
 for epoch in range(20):
     ledger.add_epoch(sys.argv[2], EpochRow(epoch, 0.1, 1.0, 1.0, False, {"test": Score(1.0, 0.5, 0.5, 1)}))
 """

@@ -18,7 +18,8 @@ from torch import Tensor
 from cutaway.config import Experiment, dump_experiment, load_experiment
 from cutaway.errors import ConfigError, DivergedError, InterruptedRunError, StoreError
 from cutaway.store import Run, Store, resume, train
-from cutaway.store import ledger as module
+from cutaway.store import database as module
+from cutaway.store.database import Database
 from cutaway.store.ledger import Ledger, PretrainRow
 from cutaway.store.logs import LineLog
 from cutaway.store.reconstructions import load_reconstructions, save_reconstruction
@@ -230,16 +231,16 @@ def test_a_ledger_of_before_is_brought_up(tmp_path: Path, monkeypatch: pytest.Mo
     row = PretrainRow(1, 1, "conv1", 0.5, None, None, 2.0)
     with monkeypatch.context() as patch:
         patch.setattr(module, "_MIGRATIONS", module._MIGRATIONS[:2])
-        old = Ledger(tmp_path / "ledger.sqlite")
+        old = Ledger(Database(tmp_path / "ledger.sqlite"))
         old.add_run("abc", "old", "", "")
-    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger = Ledger(Database(tmp_path / "ledger.sqlite"))
     assert ledger.pretrain_epochs("abc") == []
     ledger.add_pretrain_epoch("abc", row)
     assert ledger.pretrain_epochs("abc") == [row]
 
 
 def test_an_epoch_done_again_replaces_itself_and_goes_with_its_run(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger = Ledger(Database(tmp_path / "ledger.sqlite"))
     for run in ("abc", "xyz"):
         ledger.add_run(run, run, "", "")
         for depth, epoch in ((2, 1), (1, 2), (1, 1), (1, 1)):

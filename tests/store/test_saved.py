@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from cutaway.data import Framing, Preprocess
 from cutaway.errors import NotFoundError, StoreError
 from cutaway.store import Run
+from cutaway.store.database import Database
 from cutaway.store.ledger import Ledger
 from cutaway.store.saved import Card, keep_previous, load_weights_file, read_card, save_weights
 from cutaway.training import Position
@@ -117,13 +118,13 @@ def test_a_file_of_an_earlier_version_is_still_read(tmp_path: Path, kept: set[st
 def test_the_checkpoint_before_the_last_is_one_of_a_run_s_weights(trained: Run, tmp_path: Path) -> None:
     assert trained.weights_path("previous") == trained.folder / "previous.safetensors"
     assert trained.load("previous")[1].position.epoch == 1
-    run = Run("abc", tmp_path, Ledger(tmp_path / "ledger.sqlite"))
+    run = Run("abc", tmp_path, Ledger(Database(tmp_path / "ledger.sqlite")))
     with pytest.raises(NotFoundError, match="no checkpoint before its last"):
         run.load("previous")
 
 
 def test_a_run_that_saved_nothing(tmp_path: Path) -> None:
-    run = Run("abc", tmp_path, Ledger(tmp_path / "ledger.sqlite"))
+    run = Run("abc", tmp_path, Ledger(Database(tmp_path / "ledger.sqlite")))
     with pytest.raises(NotFoundError, match="cutaway resume abc"):
         run.subject()
 

@@ -32,7 +32,7 @@ def test_finding(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(NotFoundError, match="There are no runs"):
         store.find("last")
     for name in ("abcdefgh", "abxyzuvw", "qrstuvwx"):
-        monkeypatch.setattr("cutaway.store.store._new_id", lambda name=name: name)
+        monkeypatch.setattr("cutaway.store.store.new_id", lambda name=name: name)
         store.create(task.experiment)
     assert store.find("last").id == "qrstuvwx"
     assert store.find("abx").id == "abxyzuvw"

@@ -1,11 +1,11 @@
-"""The reference pages of docs/, made from the commands and from the experiment's fields."""
+"""The reference pages of docs/, made from the commands and from the fields of experiments and studies."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from cutaway.cli.app import app
-from cutaway.config import Experiment, dump_experiment
+from cutaway.config import Experiment, Study, VariantConfig, dump_experiment
 from cutaway.config.section import Section
 
 _MADE = "<!-- Made from the code by `make docs`. A test fails when this page is stale. -->\n\n"
@@ -29,7 +29,7 @@ two lines; `--debug` adds the traceback. `NO_COLOR` and pipes are respected.
 
 def pages() -> dict[str, str]:
     """The generated pages: file name to Markdown."""
-    return {"commands.md": _commands(), "experiment.md": _experiment()}
+    return {"commands.md": _commands(), "experiment.md": _experiment(), "study.md": _study()}
 
 
 def _commands() -> str:
@@ -50,6 +50,21 @@ def _experiment() -> str:
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             parts.append(_table(f"`[{name}]`", f"{name}.", field.annotation))
     parts.append(f"\n## All defaults\n\n```toml\n{dump_experiment(Experiment())}```\n")
+    return "".join(parts)
+
+
+def _study() -> str:
+    parts = [
+        _MADE,
+        "# The fields of a study\n\n",
+        "A study is a TOML file. What is left out has its default; an unknown field is refused. "
+        "[Studies](studies.md) says what is made of it.\n",
+        _table("Top level", "", Study),
+        _table("`[[variant]]`", "", VariantConfig),
+    ]
+    for name, field in Study.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            parts.append(_table(f"`[{name}]`", f"{name}.", field.annotation))
     return "".join(parts)
 
 

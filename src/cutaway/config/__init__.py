@@ -6,11 +6,31 @@ from cutaway.config.experiment import Experiment, InitKind, differences
 from cutaway.config.pretrain import PretrainConfig, PretrainMode
 from cutaway.config.seed import derive
 from cutaway.config.size import parse_bytes, show_bytes
-from cutaway.config.toml import catalogue, dump_choices, dump_experiment, load_experiment, parse_experiment
+from cutaway.config.study import (
+    AutoKind,
+    BudgetConfig,
+    SplitKind,
+    StoppingConfig,
+    StoppingKind,
+    Study,
+    VariantConfig,
+)
+from cutaway.config.toml import (
+    catalogue,
+    dump_choices,
+    dump_experiment,
+    dump_study,
+    load_experiment,
+    load_study,
+    parse_experiment,
+    parse_study,
+)
 from cutaway.config.train import OptimiserKind, PrecisionKind, ScheduleKind, TrainConfig
 
 __all__ = [
     "AugmentConfig",
+    "AutoKind",
+    "BudgetConfig",
     "DataConfig",
     "Experiment",
     "Fill",
@@ -22,14 +42,22 @@ __all__ = [
     "PretrainConfig",
     "PretrainMode",
     "ScheduleKind",
+    "SplitKind",
+    "StoppingConfig",
+    "StoppingKind",
+    "Study",
     "TrainConfig",
+    "VariantConfig",
     "catalogue",
     "derive",
     "differences",
     "dump_choices",
     "dump_experiment",
+    "dump_study",
     "load_experiment",
+    "load_study",
     "parse_bytes",
     "parse_experiment",
+    "parse_study",
     "show_bytes",
 ]

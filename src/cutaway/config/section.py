@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -63,21 +63,30 @@ def _line(model: type[Section], location: tuple[int | str, ...], error: Any) -> 
 def _words(model: type[Section], location: tuple[int | str, ...]) -> set[str]:
     """The parts of a location that a person wrote; pydantic adds the names of union members."""
     names = {str(location[0])}
-    owner: type[Section] = model
+    owner: type[Section] | None = model
     for part in location:
-        field = owner.model_fields.get(str(part))
+        if isinstance(part, int) and owner is not None:
+            continue  # a place in a list of sections
+        field = owner.model_fields.get(str(part)) if owner else None
         if field is None:
             break
         names.add(str(part))
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            owner = field.annotation
+        owner = _section(field.annotation) or owner
     return names
 
 
 def _owner(model: type[Section], location: tuple[int | str, ...]) -> type[Section]:
+    """The section that the last part of a location belongs to."""
     owner = model
     for part in location[:-1]:
-        annotation = owner.model_fields[str(part)].annotation
-        if isinstance(annotation, type) and issubclass(annotation, Section):
-            owner = annotation
+        field = owner.model_fields.get(str(part))
+        owner = (_section(field.annotation) if field else None) or owner
     return owner
+
+
+def _section(annotation: Any) -> type[Section] | None:
+    """The section that a field holds, one or several of; None where it holds something else."""
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, Section):
+            return kind
+    return None

@@ -1,4 +1,4 @@
-"""Experiments as TOML: read, overridden, written out complete."""
+"""Experiments and studies as TOML: read, overridden, written out complete."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from cutaway.config.experiment import Experiment
 from cutaway.config.section import Section, parse
+from cutaway.config.study import Study
 from cutaway.errors import ConfigError, NotFoundError, nearest
 
 _CATALOGUE = resources.files("cutaway.config") / "catalogue"
@@ -47,6 +48,37 @@ def load_experiment(
     return parse(Experiment, _merge(values, overrides or {}), origin)
 
 
+def load_study(study: str | Path | Study) -> Study:
+    """The study in a TOML file, its base found from where the file lies.
+
+    Args:
+        study: a path, or a study already made.
+
+    Raises:
+        NotFoundError: there is no such file.
+        ConfigError: the file is no TOML, or a field is unknown, of the wrong type or out of range.
+    """
+    if isinstance(study, Study):
+        return study
+    path = Path(study)
+    if not path.is_file():
+        raise NotFoundError(f'There is no study file "{study}". See docs/studies.md for how one is written.')
+    text, origin = _read(path)
+    found = parse(Study, _parse(text, origin), origin)
+    beside = path.parent / found.base
+    return found.model_copy(update={"base": str(beside.resolve())}) if beside.is_file() else found
+
+
+def parse_study(text: str, origin: str = "study") -> Study:
+    """The study that a TOML text describes; ``origin`` names it in errors."""
+    return parse(Study, _parse(text, origin), origin)
+
+
+def dump_study(study: Study) -> str:
+    """The study as TOML, every default written out, every field explained."""
+    return _dump(study)
+
+
 def parse_experiment(text: str, origin: str = "experiment") -> Experiment:
     """The experiment that a TOML text describes; ``origin`` names it in errors."""
     return parse(Experiment, _parse(text, origin), origin)
@@ -54,8 +86,12 @@ def parse_experiment(text: str, origin: str = "experiment") -> Experiment:
 
 def dump_experiment(experiment: Experiment) -> str:
     """The experiment as TOML, every default written out, every field explained."""
+    return _dump(experiment)
+
+
+def _dump(section: Section) -> str:
     document = tomlkit.document()
-    _fill(document, experiment)
+    _fill(document, section)
     return tomlkit.dumps(document)
 
 
@@ -142,7 +178,7 @@ def _value(text: str) -> Any:
 def _fill(table: tomlkit.TOMLDocument | tomlkit.items.Table, section: Section) -> None:
     fields = type(section).model_fields
     # Plain values first: TOML reads what follows a table's heading as the table's own.
-    for name in sorted(fields, key=lambda n: isinstance(getattr(section, n), BaseModel)):
+    for name in sorted(fields, key=lambda n: _is_table(getattr(section, n))):
         value = getattr(section, name)
         if isinstance(value, Section):
             below = tomlkit.table()
@@ -151,6 +187,11 @@ def _fill(table: tomlkit.TOMLDocument | tomlkit.items.Table, section: Section) -
             continue
         table.add(tomlkit.comment(str(fields[name].description)))
         table.add(name, _item(name, value))
+
+
+def _is_table(value: Any) -> bool:
+    """Whether TOML writes a value under a heading of its own."""
+    return isinstance(value, BaseModel) or (isinstance(value, tuple) and _is_table(next(iter(value), None)))
 
 
 def _item(name: str, value: Any) -> Any:
@@ -162,6 +203,6 @@ def _item(name: str, value: Any) -> Any:
         table = tomlkit.inline_table()
         table.update({key: _item("", below) for key, below in value.items()})
         return table
-    if isinstance(value, tuple):
-        return list(value)
+    if isinstance(value, tuple | list):
+        return [_item("", below.model_dump() if isinstance(below, Section) else below) for below in value]
     return str(value) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""One process at a time may train a run."""
+"""One process at a time may train a run or conduct a study."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from cutaway.errors import StoreError
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, what: str = "run") -> Iterator[None]:
     """Inside, this process alone holds the run in ``folder``; a killed process lets go of it.
+
+    Args:
+        folder: has the lock's file.
+        what: is held, for the message: a run or a study.
 
     Raises:
         StoreError: another process trains it, or the folder can't be written.
@@ -29,7 +33,7 @@ def locked(folder: Path) -> Iterator[None]:
         except OSError:
             holder = os.read(handle, 32).decode("ascii", "replace") or "unknown"
             raise StoreError(
-                f"The run {folder.name} is held by another process (pid {holder}). Wait for it or stop it."
+                f"The {what} {folder.name} is held by another process (pid {holder}). Wait for it or stop it."
             ) from None
         os.ftruncate(handle, 0)
         os.write(handle, str(os.getpid()).encode("ascii"))

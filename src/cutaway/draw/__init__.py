@@ -5,6 +5,7 @@ from cutaway.draw import (  # noqa: F401  each registers its kind of figure
     adversarial,
     attribution,
     beside,
+    card,
     cell,
     confusion,
     curves,
@@ -22,9 +23,10 @@ from cutaway.draw import (  # noqa: F401  each registers its kind of figure
     robustness,
     sheet,
     similarity,
+    studies,
 )
 from cutaway.draw.diagram import flow_diagram
 from cutaway.draw.figures import plot
-from cutaway.draw.report import report_run
+from cutaway.draw.report import report_run, study_report
 
-__all__ = ["flow_diagram", "plot", "report_run"]
+__all__ = ["flow_diagram", "plot", "report_run", "study_report"]

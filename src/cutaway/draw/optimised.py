@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -17,6 +19,15 @@ _ACROSS = 10
 
 _CURVES = 1.9
 """Inches of the curves below the images."""
+
+_PANEL = 2.8
+"""Inches that the curves of one kind need across."""
+
+_LINE = 0.1
+"""Inches of another line of a title."""
+
+_LETTERS = 14
+"""Letters of a heading in an inch."""
 
 
 @plot.register
@@ -74,7 +85,7 @@ def _priors(result: Maximized) -> str:
 @plot.register
 def _(result: Inverted) -> Figure:
     """The originals, then a row for each layer; below, the errors by depth."""
-    told = f"images with the features of those above, {result.distance}"
+    told = f"images with the features of the originals, {result.distance}"
     return _by_depth(result, told, {"features": result.feature_error})
 
 
@@ -112,11 +123,10 @@ def _(result: Walk) -> Figure:
 
 
 def _by_depth(result: Inverted | Decoded, told: str, others: Mapping[str, Mapping[str, Tensor]]) -> Figure:
-    rows = [Row("image", result.originals)]
-    for name, images in result.layers.items():
-        titles = [f"{float(error):.3f}" for error in result.pixel_error[name]]
-        rows.append(Row(name, images, titles))
+    rows = _down(result) if len(result.originals) > len(result.layers) else _along(result)
     width, height = gallery_size(rows, _CURVES)
+    lines = max((title.count("\n") for row in rows for title in row.titles), default=0)
+    width, height = max(width, _PANEL * (1 + len(others))), height + lines * _LINE * len(rows)
     figure = Figure(figsize=(width, height), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(height - _CURVES, _CURVES), squeeze=False)[:, 0]
     draw_gallery(above, rows)
@@ -126,6 +136,27 @@ def _by_depth(result: Inverted | Decoded, told: str, others: Mapping[str, Mappin
         _errors(axes, errors, f"relative error of the {name}")
     _head(figure, result.subject, told)
     return figure
+
+
+def _down(result: Inverted | Decoded) -> list[Row]:
+    """A column for each image, a row for each layer."""
+    rows = [Row("image", result.originals)]
+    for name, images in result.layers.items():
+        rows.append(Row(name, images, [f"{float(error):.3f}" for error in result.pixel_error[name]]))
+    return rows
+
+
+def _along(result: Inverted | Decoded) -> list[Row]:
+    """Few images: the layers stand beside each, in as many rows as they need."""
+    rows: list[Row] = []
+    for at, image in enumerate(result.originals):
+        shown = [image, *(images[at] for images in result.layers.values())]
+        told = ["image\n", *(f"{name}\n{float(result.pixel_error[name][at]):.3f}" for name in result.layers)]
+        rows += [
+            Row("", torch.stack(shown[first : first + _ACROSS]), told[first : first + _ACROSS])
+            for first in range(0, len(shown), _ACROSS)
+        ]
+    return rows
 
 
 def _errors(axes: Axes, errors: Mapping[str, Tensor], title: str) -> None:
@@ -142,4 +173,5 @@ def _errors(axes: Axes, errors: Mapping[str, Tensor], title: str) -> None:
 
 def _head(figure: Figure, subject: str, told: str) -> None:
     name = f"{subject}: " if subject else ""
-    figure.suptitle(f"{name}{told}", size=9, color=INK, parse_math=False, x=0.01, ha="left")
+    lines = textwrap.fill(f"{name}{told}", int(_LETTERS * figure.get_size_inches()[0]))
+    figure.suptitle(lines, size=9, color=INK, parse_math=False, x=0.01, ha="left")

@@ -207,7 +207,7 @@ class _Recorder:
     def before_change(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """Copy what a module that works in place is about to overwrite."""
         del module
-        if not args or not isinstance(args[0], Tensor):
+        if not self.memories or not args or not isinstance(args[0], Tensor):
             return
         for name in self.memories.pop(args[0].untyped_storage().data_ptr(), ()):
             if self.found[name]._version == self.versions[name]:

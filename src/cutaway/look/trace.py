@@ -9,6 +9,7 @@ that is written behind our back) can't be traced, and is told from others while 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,14 +49,14 @@ Forward = Callable[[Tensor], Tensor]
 """From inputs ``(N, C, H, W)`` to logits ``(N, K)``."""
 
 
-def trace(model: nn.Module, forward: Forward, inputs: Tensor, layer: str) -> Trace:
+def trace(model: nn.Module, forward: Forward, inputs: Tensor, layer: str | None) -> Trace:
     """Run a model and record what it does behind a layer.
 
     Args:
         model: in evaluation mode; gradients are off.
         forward: applies it.
         inputs: ``(N, C, H, W)``.
-        layer: an address, as :class:`cutaway.look.Address` explains.
+        layer: an address, as :class:`cutaway.look.Address` explains; None for the input itself.
 
     Raises:
         NotFoundError: there is no such layer.
@@ -110,9 +111,9 @@ class _Recorder(TorchFunctionMode):
         self.failure: UntraceableError | None = None
         self.count = 0
 
-    def run(self, model: nn.Module, forward: Forward, inputs: Tensor, layer: str) -> Trace:
-        with self, replacing(model, layer, self.begin):
-            logits = forward(inputs)
+    def run(self, model: nn.Module, forward: Forward, inputs: Tensor, layer: str | None) -> Trace:
+        with self, replacing(model, layer, self.begin) if layer is not None else nullcontext():
+            logits = forward(inputs if layer is not None else self.begin(inputs))
         if self.failure:
             raise self.failure
         if self.output is None:

@@ -3,95 +3,14 @@
 from __future__ import annotations
 
 import math
-import sqlite3
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from cutaway.errors import StoreError
+from cutaway.store.database import Database
 from cutaway.training.dynamics import MEASURES, NOTHING, LayerStep, LayerUnits, Measured
 from cutaway.training.score import Score
-
-WAIT_SECONDS = 30.0
-"""How long to wait for another process's transaction; an epoch's takes milliseconds."""
-
-# Each entry brings a ledger from the version of its place to the next; PRAGMA user_version counts.
-_MIGRATIONS = (
-    """
-    CREATE TABLE run (
-        id TEXT PRIMARY KEY,
-        name TEXT NOT NULL,
-        status TEXT NOT NULL,
-        reason TEXT NOT NULL DEFAULT '',
-        created REAL NOT NULL,
-        seconds REAL NOT NULL DEFAULT 0,
-        device TEXT NOT NULL DEFAULT '',
-        threads INTEGER NOT NULL DEFAULT 0,
-        versions TEXT NOT NULL,
-        experiment TEXT NOT NULL
-    );
-    CREATE TABLE epoch (
-        run TEXT NOT NULL REFERENCES run (id) ON DELETE CASCADE,
-        epoch INTEGER NOT NULL,
-        lr REAL NOT NULL,
-        seconds REAL NOT NULL,
-        images_per_second REAL NOT NULL,
-        best INTEGER NOT NULL,
-        PRIMARY KEY (run, epoch)
-    );
-    CREATE TABLE score (
-        run TEXT NOT NULL REFERENCES run (id) ON DELETE CASCADE,
-        epoch INTEGER NOT NULL,
-        split TEXT NOT NULL,
-        objective REAL NOT NULL,
-        top1_error REAL NOT NULL,
-        top5_error REAL NOT NULL,
-        images INTEGER NOT NULL,
-        PRIMARY KEY (run, epoch, split)
-    );
-    """,
-    """
-    CREATE TABLE layer_step (
-        run TEXT NOT NULL REFERENCES run (id) ON DELETE CASCADE,
-        epoch INTEGER NOT NULL,
-        step INTEGER NOT NULL,
-        layer TEXT NOT NULL,
-        weight_gradient REAL,
-        weight_gradient_norm REAL,
-        bias_gradient REAL,
-        bias_gradient_norm REAL,
-        weight_norm REAL,
-        "update" REAL,
-        distance REAL,
-        PRIMARY KEY (run, epoch, step, layer)
-    );
-    CREATE TABLE layer_units (
-        run TEXT NOT NULL REFERENCES run (id) ON DELETE CASCADE,
-        epoch INTEGER NOT NULL,
-        layer TEXT NOT NULL,
-        units INTEGER NOT NULL,
-        dead INTEGER NOT NULL,
-        rare INTEGER NOT NULL,
-        saturated INTEGER NOT NULL,
-        PRIMARY KEY (run, epoch, layer)
-    );
-    """,
-    """
-    CREATE TABLE pretrain_epoch (
-        run TEXT NOT NULL REFERENCES run (id) ON DELETE CASCADE,
-        depth INTEGER NOT NULL,
-        epoch INTEGER NOT NULL,
-        layer TEXT NOT NULL,
-        train_error REAL NOT NULL,
-        validation_error REAL,
-        image_error REAL,
-        seconds REAL NOT NULL,
-        PRIMARY KEY (run, depth, epoch)
-    );
-    """,
-)
 
 
 @dataclass(frozen=True)
@@ -156,15 +75,20 @@ class Ledger:
     """The database in one store folder. Every method is one transaction.
 
     Args:
-        path: the file; made when it is first written.
+        database: the store's.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @property
+    def path(self) -> Path:
+        """The file; made when it is first written."""
+        return self._database.path
 
     def add_run(self, id: str, name: str, versions: str, experiment: str) -> None:  # noqa: A002
         """Note a new run, with the status "running"."""
-        with self._writing() as database:
+        with self._database.writing() as database:
             database.execute(
                 "INSERT INTO run (id, name, status, created, versions, experiment) "
                 "VALUES (?, ?, 'running', ?, ?, ?)",
@@ -173,17 +97,17 @@ class Ledger:
 
     def set_machine(self, run: str, device: str, threads: int) -> None:
         """Note what a run is trained on."""
-        with self._writing() as database:
+        with self._database.writing() as database:
             database.execute("UPDATE run SET device = ?, threads = ? WHERE id = ?", (device, threads, run))
 
     def set_status(self, run: str, status: str, reason: str = "") -> None:
         """Note how a run stands."""
-        with self._writing() as database:
+        with self._database.writing() as database:
             database.execute("UPDATE run SET status = ?, reason = ? WHERE id = ?", (status, reason, run))
 
     def set_experiment(self, run: str, experiment: str) -> None:
         """Note another experiment, as TOML, of a run that is trained further."""
-        with self._writing() as database:
+        with self._database.writing() as database:
             database.execute("UPDATE run SET experiment = ? WHERE id = ?", (experiment, run))
 
     def add_epoch(self, run: str, row: EpochRow, measured: Measured = NOTHING) -> None:
@@ -191,7 +115,7 @@ class Ledger:
 
         One that is done again after a kill replaces itself.
         """
-        with self._writing() as database:
+        with self._database.writing() as database:
             database.execute(
                 "INSERT OR REPLACE INTO epoch VALUES (?, ?, ?, ?, ?, ?)",
                 (run, row.epoch, row.lr, row.seconds, row.images_per_second, row.best),
@@ -223,7 +147,7 @@ class Ledger:
 
     def add_pretrain_epoch(self, run: str, row: PretrainRow) -> None:
         """Note an epoch of a layer's pre-training; one that is done again replaces itself."""
-        with self._writing() as database:
+        with self._database.writing() as database:
             database.execute(
                 "INSERT OR REPLACE INTO pretrain_epoch VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (run, *astuple(row)),
@@ -232,7 +156,7 @@ class Ledger:
     def pretrain_epochs(self, run: str) -> list[PretrainRow]:
         """The epochs of a run's pre-training, depth by depth."""
         columns = ", ".join(PretrainRow.__dataclass_fields__)
-        with self._reading() as database:
+        with self._database.reading() as database:
             found = database.execute(
                 f"SELECT {columns} FROM pretrain_epoch WHERE run = ? ORDER BY depth, epoch",  # noqa: S608
                 (run,),
@@ -244,13 +168,13 @@ class Ledger:
         if not self.path.exists():
             return []
         columns = ", ".join(RunRow.__dataclass_fields__)
-        with self._reading() as database:
+        with self._database.reading() as database:
             found = database.execute(f"SELECT {columns} FROM run ORDER BY rowid DESC")  # noqa: S608
             return [RunRow(*row) for row in found]
 
     def epochs(self, run: str) -> list[EpochRow]:
         """The epochs of a run, in order."""
-        with self._reading() as database:
+        with self._database.reading() as database:
             scores: dict[int, dict[str, Score]] = {}
             for epoch, split, *values in database.execute(
                 "SELECT epoch, split, objective, top1_error, top5_error, images FROM score WHERE run = ? "
@@ -269,7 +193,7 @@ class Ledger:
         steps: dict[int, dict[int, dict[str, LayerStep]]] = {}
         units: dict[int, dict[str, LayerUnits]] = {}
         columns = ", ".join(f'"{name}"' for name in MEASURES)
-        with self._reading() as database:
+        with self._database.reading() as database:
             for epoch, step, layer, *values in database.execute(
                 f"SELECT epoch, step, layer, {columns} FROM layer_step WHERE run = ? "  # noqa: S608
                 "ORDER BY epoch, step, rowid",
@@ -288,73 +212,10 @@ class Ledger:
 
     def remove_run(self, run: str) -> None:
         """Forget a run and all that was measured in it."""
-        with self._writing() as database:
+        with self._database.writing() as database:
             database.execute("DELETE FROM run WHERE id = ?", (run,))
 
     def check(self) -> str:
         """What SQLite finds of the file: "ok", or what is wrong."""
-        with self._reading() as database:
+        with self._database.reading() as database:
             return str(database.execute("PRAGMA integrity_check").fetchone()[0])
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """A connection inside a transaction that is committed at the end, or not at all."""
-        with self._connected() as database:
-            database.execute("BEGIN IMMEDIATE")
-            _migrate(database, self.path)
-            yield database
-            database.execute("COMMIT")
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection inside one consistent view; it does not wait for a writer."""
-        with self._connected() as database:
-            if _version(database) != len(_MIGRATIONS):
-                database.execute("BEGIN IMMEDIATE")
-                _migrate(database, self.path)
-                database.execute("COMMIT")
-            database.execute("BEGIN")
-            yield database
-
-    @contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
-        try:
-            database = sqlite3.connect(self.path, timeout=WAIT_SECONDS, isolation_level=None)
-            try:
-                database.execute("PRAGMA journal_mode = WAL")
-                database.execute("PRAGMA synchronous = FULL")
-                database.execute("PRAGMA foreign_keys = ON")
-                yield database
-            finally:
-                database.close()
-        except sqlite3.DatabaseError as error:
-            raise StoreError(_explain(self.path, error)) from None
-
-
-def _version(database: sqlite3.Connection) -> int:
-    return int(database.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _migrate(database: sqlite3.Connection, path: Path) -> None:
-    version = _version(database)
-    if version > len(_MIGRATIONS):
-        raise StoreError(
-            f"{path} was written by a newer Cutaway. Update this one, or choose another --store."
-        )
-    for step in _MIGRATIONS[version:]:
-        # executescript() would commit first: the statements are run one by one instead.
-        for statement in step.split(";"):
-            database.execute(statement)
-    if version < len(_MIGRATIONS):
-        database.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
-
-
-def _explain(path: Path, error: sqlite3.DatabaseError) -> str:
-    told = str(error)
-    if "locked" in told or "busy" in told:
-        return f"{path} is held by another process. Wait for it or stop it, then try again."
-    if "full" in told:
-        return f"The disk of {path} is full. What was there is kept: free some space, try again."
-    if "unable to open" in told or "readonly" in told:
-        return f"{path} can't be opened for writing. Choose another store with --store DIR."
-    return f"{path} is damaged ({told}). Move it aside; the runs' own folders are complete without it."

@@ -40,48 +40,14 @@ class Recorder:
 
     def __call__(self, event: Event) -> None:
         """Write one event."""
-        ledger, run = self.run.ledger, self.run.id
+        note(self.run, event)
         match event:
-            case Started():
-                ledger.set_machine(run, event.device, event.threads)
-                ledger.set_status(run, "running")
-            case EpochDone():
-                row = EpochRow(
-                    event.epoch, event.lr, event.seconds, event.images_per_second, event.best, event.scores
-                )
-                ledger.add_epoch(run, row, event.measured)
-            case Pretrained():
-                self._note(event)
             case CheckpointDue():
                 self._save(event)
-            case Finished():
+            case Finished() | Stopped() | Plateau() | Diverged():
                 self.end = event
-                ledger.set_status(run, "finished")
-            case Stopped():
-                self.end = event
-                place = f"stopped in epoch {event.epoch}, step {event.step}"
-                ledger.set_status(run, "stopped", f"{place}: {event.reason}" if event.reason else place)
-            case Plateau():
-                self.end = event
-                ledger.set_status(run, "plateau", event.reason)
-            case Diverged():
-                self.end = event
-                place = f"epoch {event.epoch}, step {event.step}"
-                ledger.set_status(run, "diverged", f"{place}: {event.reason}")
-
-    def _note(self, event: Pretrained) -> None:
-        if event.images:
-            save_reconstruction(self.run.folder, event.depth, event.layer, event.images)
-        row = PretrainRow(
-            event.depth,
-            event.epoch,
-            event.layer,
-            event.train,
-            event.validation,
-            event.images.error if event.images else None,
-            event.seconds,
-        )
-        self.run.ledger.add_pretrain_epoch(self.run.id, row)
+            case _:
+                pass
 
     def _save(self, event: CheckpointDue) -> None:
         card = Card.of(self.run.id, self.task, event.checkpoint.position)
@@ -95,3 +61,47 @@ class Recorder:
         last = self.run.folder / "last.safetensors"
         keep_previous(last)
         save_weights(last, tensors, card)
+
+
+def note(run: Run, event: Event) -> None:
+    """Write what an event says into the ledger; that of a checkpoint or a single step is nothing."""
+    ledger, place = run.ledger, ""
+    if isinstance(event, Stopped | Diverged):
+        place = f"epoch {event.epoch}, step {event.step}"
+    match event:
+        case Started():
+            ledger.set_machine(run.id, event.device, event.threads)
+            ledger.set_status(run.id, "running")
+        case EpochDone():
+            row = EpochRow(
+                event.epoch, event.lr, event.seconds, event.images_per_second, event.best, event.scores
+            )
+            ledger.add_epoch(run.id, row, event.measured)
+        case Pretrained():
+            _note_pretraining(run, event)
+        case Finished():
+            ledger.set_status(run.id, "finished")
+        case Stopped():
+            reason = f": {event.reason}" if event.reason else ""
+            ledger.set_status(run.id, "stopped", f"stopped in {place}{reason}")
+        case Plateau():
+            ledger.set_status(run.id, "plateau", event.reason)
+        case Diverged():
+            ledger.set_status(run.id, "diverged", f"{place}: {event.reason}")
+        case _:
+            pass
+
+
+def _note_pretraining(run: Run, event: Pretrained) -> None:
+    if event.images:
+        save_reconstruction(run.folder, event.depth, event.layer, event.images)
+    row = PretrainRow(
+        event.depth,
+        event.epoch,
+        event.layer,
+        event.train,
+        event.validation,
+        event.images.error if event.images else None,
+        event.seconds,
+    )
+    run.ledger.add_pretrain_epoch(run.id, row)

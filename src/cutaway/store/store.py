@@ -16,8 +16,10 @@ from cutaway import __version__
 from cutaway.config import Experiment, dump_experiment
 from cutaway.disk import locked, make_folder, write_file
 from cutaway.errors import CutawayError, NotFoundError, StoreError
+from cutaway.store.database import Database
 from cutaway.store.ledger import Ledger
 from cutaway.store.run import Run
+from cutaway.store.studybook import StudyBook
 
 _LETTERS = "abcdefghjkmnpqrstuvwxyz"  # no i, l, o: they are taken for digits
 _ID_LENGTH = 8
@@ -38,7 +40,9 @@ class Store:
 
     def __init__(self, folder: str | Path | None = None) -> None:
         self.folder = Path(folder).expanduser() if folder else default_folder()
-        self.ledger = Ledger(self.folder / "ledger.sqlite")
+        database = Database(self.folder / "ledger.sqlite")
+        self.ledger = Ledger(database)
+        self.studies = StudyBook(database)
 
     def runs(self) -> list[Run]:
         """All runs, the newest first."""
@@ -72,7 +76,7 @@ class Store:
         Raises:
             StoreError: the store can't be written; then nothing is left behind.
         """
-        run = self._run(_new_id())
+        run = self._run(new_id())
         text = dump_experiment(experiment)
         versions = f"cutaway {__version__}, torch {torch.__version__}, python {platform.python_version()}"
         make_folder(run.folder)
@@ -113,7 +117,7 @@ class Store:
         return Run(id, self.folder / id, self.ledger)
 
 
-def _new_id() -> str:
+def new_id() -> str:
     """Eight characters, a letter first; a hundred thousand runs share none with odds of 20 to 1."""
     return secrets.choice(_LETTERS) + "".join(
         secrets.choice(_LETTERS + "23456789") for _ in range(_ID_LENGTH - 1)

@@ -20,7 +20,7 @@ from cutaway.training.proposal import Proposal, propose
 from cutaway.training.reconstruction import Reconstruction
 from cutaway.training.score import Score, evaluate
 from cutaway.training.stop import Stop, stop_on_signals
-from cutaway.training.task import Task, prepare
+from cutaway.training.task import Task, check_outputs, prepare
 from cutaway.training.team import Team, assembled, last_words
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "Task",
     "Team",
     "assembled",
+    "check_outputs",
     "evaluate",
     "last_words",
     "load_weights",

@@ -54,7 +54,7 @@ def find_room(recipe: TrainConfig, plan: Plan, device: torch.device) -> Room:
             which needs it whole, and nobody allowed it.
     """
     limit = _limit(recipe, device)
-    states = _states(recipe)
+    states = optimiser_states(recipe)
     microbatch = recipe.microbatch or fitting_batch(plan, recipe.batch, limit, states)
     if microbatch == 0:
         needed = training_memory(plan, 1, states).total
@@ -78,7 +78,7 @@ def find_room(recipe: TrainConfig, plan: Plan, device: torch.device) -> Room:
     return Room(limit, microbatch, chunk, roomy=2 * most <= limit)
 
 
-def _states(recipe: TrainConfig) -> int:
+def optimiser_states(recipe: TrainConfig) -> int:
     """Numbers that are remembered for each weight: the optimiser's, and its mean."""
     own = int(recipe.momentum > 0) if recipe.optimiser is OptimiserKind.SGD else 2
     return own + int(recipe.average > 0)

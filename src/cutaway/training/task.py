@@ -110,7 +110,7 @@ def prepare(experiment: Experiment, images: Images | None = None) -> Task:
     check_same_each_time(recipe, device)
     images = images or load_images(experiment.data)
     planned = plan_net(experiment.net, images.shape, len(images.classes))
-    _check_outputs(planned, len(images.classes))
+    check_outputs(planned, len(images.classes))
     train = images.splits["train"]
     Freezing(recipe, planned)  # a mistake in it is told before training
     room = find_room(recipe, planned, device)
@@ -131,7 +131,12 @@ def prepare(experiment: Experiment, images: Images | None = None) -> Task:
     )
 
 
-def _check_outputs(planned: Plan, classes: int) -> None:
+def check_outputs(planned: Plan, classes: int) -> None:
+    """Check that a net gives a logit for each class.
+
+    Raises:
+        ConfigError: it gives another number; the message says how to end the net.
+    """
     if planned.output_shape == (classes,):
         return
     last = planned.rows[-1]

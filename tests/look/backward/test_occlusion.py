@@ -209,13 +209,26 @@ def test_batches_give_what_single_images_give(
 
 
 def test_windows_run_in_few_passes_and_tell_how_far_they_are(
-    model: Net, subject: Subject, images: Tensor
+    model: Net, subject: Subject, images: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Where patches can't be: see test_covering.py for those."""
+    module = importlib.import_module("cutaway.look.backward.occlusion")
+    monkeypatch.setattr(module, "covering", lambda *_: None)
     told: list[Progress] = []
     model.passes.clear()
     with listening(told.append):
         occlusion(subject, images, 0, size=2)
     assert model.passes == [3, 32, 28]  # the images, then 3 times 20 windows
+    assert told[0].total == 60
+    assert (told[-1].done, told[-1].unit) == (60, "windows")
+
+
+def test_patches_tell_how_far_they_are_too(model: Net, subject: Subject, images: Tensor) -> None:
+    told: list[Progress] = []
+    model.passes.clear()
+    with listening(told.append):
+        occlusion(subject, images, 0, size=2)
+    assert model.passes == [3, 1]  # the images, and one that is traced
     assert told[0].total == 60
     assert (told[-1].done, told[-1].unit) == (60, "windows")
 

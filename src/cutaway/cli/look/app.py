@@ -8,6 +8,7 @@ app = App(name="look", help="Look inside a run: what its layers see, learn and a
 
 LOOKS = {
     "layers": "layers:layers",
+    "card": "card:card",
     "maps": "maps:maps",
     "kernels": "kernels:kernels",
     "cell": "cell:cell",

@@ -29,7 +29,7 @@ def decode(
     layer: Layers = None,
     image: ImageNames = ("0", "1", "2", "3", "4", "5"),
     split: SplitName = "test",
-    steps: Steps = 600,
+    steps: Steps = 300,
     train: Annotated[bool, Parameter(negative="")] = False,
     seed: Seed = 0,
     options: ViewOptions = ViewOptions(),

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import torch
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cutaway import __version__
 from cutaway.data import Images
@@ -18,6 +17,7 @@ from cutaway.draw.diagram import flow_diagram
 from cutaway.draw.dynamics import plot_dynamic
 from cutaway.draw.embed import figure_svg, mosaic_svg, picture_uri
 from cutaway.draw.mosaic import kernel_mosaic, map_mosaic
+from cutaway.draw.report.page import INK_OF_PAGE, TEMPLATES
 from cutaway.errors import ConfigError
 from cutaway.look import Answers, FeatureMaps, answers, feature_maps, kernels
 from cutaway.nets import describe
@@ -26,9 +26,6 @@ from cutaway.store import EpochRow, Run
 from cutaway.training import Measured
 from cutaway.training.learning import learning, sentences
 
-LARGEST = 10_000_000
-"""A report has at most this many bytes."""
-
 _MAPS_BUDGET = 6_000_000
 _KERNELS_BUDGET = 2_500_000
 _MISTAKES_BUDGET = 1_000_000
@@ -36,14 +33,6 @@ _DYNAMICS_BUDGET = 250_000
 _MOST_MISTAKES = 30
 _MOST_CLASSES = 40
 """A confusion matrix of more classes is left to ``cutaway evaluate --json``."""
-
-_TEMPLATES = Environment(
-    loader=PackageLoader("cutaway.draw.report", "."),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 
 
 @dataclass(frozen=True)
@@ -74,7 +63,7 @@ def report_run(run: Run) -> str:
     chosen = _one_of_each(said)
     maps, left_out = _maps(subject, images, chosen)
     row = run.row
-    return _TEMPLATES.get_template("page.html.jinja").render(
+    return TEMPLATES.get_template("page.html.jinja").render(
         run=row,
         status=run.status,
         created=datetime.fromtimestamp(row.created, UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -115,14 +104,10 @@ def _facts(subject: Subject, run: Run, epochs: list[EpochRow], said: Answers) ->
     return facts
 
 
-_INK = {"#000000": "currentColor", "#b0b0b0": "currentColor"}
-"""Matplotlib writes colours in lower case; its black is that of axes and text."""
-
-
 def _curves(epochs: list[EpochRow]) -> list[str]:
     if not epochs:
         return []
-    colours = {colour: f"var(--{split})" for split, colour in SPLIT_COLOURS.items()} | _INK
+    colours = {colour: f"var(--{split})" for split, colour in SPLIT_COLOURS.items()} | INK_OF_PAGE
     return [figure_svg(plot_measure(epochs, measure), f"{measure} by epoch", colours) for measure in MEASURES]
 
 
@@ -142,7 +127,7 @@ def _layers(epochs: Mapping[int, Measured]) -> dict[str, Any] | None:
     pictures: list[str] = []
     room = _DYNAMICS_BUDGET
     for part, name in _PARTS.items():
-        svg = figure_svg(plot_dynamic(epochs, part), name, _INK)
+        svg = figure_svg(plot_dynamic(epochs, part), name, INK_OF_PAGE)
         # Every measured step is a point of the curves.
         if len(svg) <= room:
             room -= len(svg)

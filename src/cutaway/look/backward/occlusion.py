@@ -12,6 +12,7 @@ from torch import Tensor
 from cutaway.errors import ConfigError
 from cutaway.look.backward.attribution import Attribution, as_images, chunks, with_zero_noted
 from cutaway.look.backward.baseline import Baseline, baselines, part_of
+from cutaway.look.backward.covering import Covering, Window, covering
 from cutaway.look.backward.reading import AT_ONCE, Roots, readings, value
 from cutaway.look.backward.target import Asked, as_targets
 from cutaway.look.finite import refuse_nan
@@ -23,9 +24,6 @@ ACROSS = 7
 
 Sides = int | tuple[int, int]
 """Height and width; one number for both."""
-
-Window = tuple[slice, slice]
-"""Rows and columns."""
 
 
 def occlusion(
@@ -66,6 +64,7 @@ def occlusion(
     wanted = as_targets(subject, targets)
     subject.refuse_shape(images)
     start, maps, values = 0, [], []
+    patched: Covering | None = None
     places = windows((images.shape[2], images.shape[3]), size, stride)
     with (
         readings(subject, wanted) as roots,
@@ -74,18 +73,15 @@ def occlusion(
         for inputs, chosen in chunks(subject, images, wanted):
             count = len(inputs)
             grounds = baselines(subject, part_of(images, start, count), part_of(baseline, start, count), seed)
+            grounds = grounds.to(inputs).expand_as(inputs)
             found = roots(inputs)
             seeds = [target.seed(root) for target, root in zip(chosen, found, strict=True)]
             clean = _values(seeds, found)
             refuse_nan(subject, inputs, {"the target": clean})
+            if not start and all(target.layer is None for target in wanted):
+                patched = covering(subject, inputs, grounds, places)
             covered = _covered(
-                subject,
-                inputs,
-                grounds.to(inputs).expand_as(inputs),
-                places,
-                roots=roots,
-                seeds=seeds,
-                add=add,
+                subject, inputs, grounds, places, roots=roots, patched=patched, seeds=seeds, add=add
             )
             drops = clean[:, :, None] - covered
             refuse_nan(subject, inputs, {"the target with a covered window": drops})
@@ -139,12 +135,10 @@ def windows(image: tuple[int, int], size: Sides | None = None, stride: Sides | N
 
 def spread(drops: Tensor, places: Sequence[Window], image: tuple[int, int]) -> Tensor:
     """Windows' drops ``(T, n, W)`` as the mean over the windows that cover each place, ``(T, n, H, W)``."""
-    total = torch.zeros(*drops.shape[:2], *image, dtype=drops.dtype)
-    times = torch.zeros(image, dtype=drops.dtype)
+    inside = torch.zeros(len(places), *image, dtype=drops.dtype)
     for number, (rows, columns) in enumerate(places):
-        total[:, :, rows, columns] += drops[:, :, number, None, None]
-        times[rows, columns] += 1
-    return total / times
+        inside[number, rows, columns] = 1
+    return torch.einsum("tnw,whx->tnhx", drops, inside) / inside.sum(0)
 
 
 def _covered(
@@ -154,10 +148,15 @@ def _covered(
     places: Sequence[Window],
     *,
     roots: Roots,
+    patched: Covering | None,
     seeds: Sequence[Tensor],
     add: Callable[[int], None],
 ) -> Tensor:
     """What each target comes to for each image with each window covered, ``(T, n, W)`` float64."""
+    logits = patched.all(inputs, grounds, add) if patched else None
+    if logits is not None:
+        each = [seed.repeat_interleave(len(places), 0) for seed in seeds]
+        return _values(each, [logits] * len(seeds)).view(len(seeds), len(inputs), len(places))
     found = []
     # All windows of all images stand in one row, which is cut into passes.
     pairs = torch.cartesian_prod(torch.arange(len(inputs)), torch.arange(len(places)))

@@ -18,6 +18,7 @@ from cutaway.errors import ConfigError, DataError
 from cutaway.look.backward.graph import INPUT, Forward, Graph
 from cutaway.look.backward.target import Target
 from cutaway.look.optimising.canvas import CANVASES, Canvas
+from cutaway.look.optimising.leak import Leak
 from cutaway.look.optimising.pixels import PixelSpace
 from cutaway.look.optimising.priors import Blur, Clip, Prior, penalties
 from cutaway.look.optimising.wobble import Wobble
@@ -38,6 +39,10 @@ class Recipe:
         stepper: ``gradient`` is the plain ascent of the papers; ``momentum`` keeps 0.9 of the step before.
         schedule: ``constant``, or ``cosine``: the rate falls to zero over all steps, so the end is still.
         canvas: ``pixels`` or ``fourier``.
+        memory: how much of adam's mean of gradients is kept from step to step, at the beginning and from 70 %
+            of the steps on. A short one makes steps wild, and so leaves places where others get stuck.
+        leak: share of a gradient that passes rectifiers that are off; falls to 0. See
+            :mod:`cutaway.look.optimising.leak`.
         priors: any of :mod:`cutaway.look.optimising.priors`.
         wobble: between steps.
         seed: of the start and of the wobble.
@@ -50,6 +55,8 @@ class Recipe:
     rate: float = 0.05
     stepper: Stepper = "adam"
     schedule: Literal["constant", "cosine"] = "constant"
+    memory: tuple[float, float] = (0.9, 0.9)
+    leak: float = 0.0
     canvas: CanvasName = "pixels"
     priors: Sequence[Prior] = ()
     wobble: Wobble = field(default_factory=Wobble)
@@ -62,6 +69,10 @@ class Recipe:
             )
         if self.stepper not in {"gradient", "momentum", "adam"}:
             raise ConfigError(f'stepper should be gradient, momentum or adam, not "{self.stepper}".')
+        if not all(0 <= kept < 1 for kept in self.memory) or not 0 <= self.leak <= 1:
+            raise ConfigError(
+                f"memory should be 0 to below 1 and leak 0 to 1, not {self.memory} and {self.leak}."
+            )
         if self.canvas not in CANVASES:
             raise ConfigError(f'canvas should be pixels or fourier, not "{self.canvas}".')
         if self.canvas == "fourier" and any(isinstance(prior, Blur | Clip) for prior in self.priors):
@@ -123,6 +134,8 @@ def ascend(
     recipe: Recipe,
     *,
     scaled: bool = True,
+    eased: bool = False,
+    leak: Leak | None = None,
     watch: Watch | None = None,
     name: str = "ascent",
 ) -> Ascended:
@@ -136,6 +149,9 @@ def ascend(
         recipe: how.
         scaled: divide each image's gradient by the root of its mean square, so that a prior's weight means
             the same for every unit; without, values and penalties are added as they are.
+        eased: for distances, which fall with the square of what is left: with adam divide what moves an image
+            by the root of its value, so that the first steps are not all that adam remembers.
+        leak: that ``forward`` was made with.
         watch: shown every step.
         name: for progress and messages.
 
@@ -143,6 +159,7 @@ def ascend(
         DataError: a value or a gradient is not finite; the step and the image are named.
     """
     mover = _Mover(recipe)
+    eased = eased and recipe.stepper == "adam"
     generator = torch.Generator().manual_seed(recipe.seed)
     seen: list[Tensor] = []
     stopped = False
@@ -153,11 +170,13 @@ def ascend(
 
     with tracked(name, recipe.steps, "steps") as add:
         for number in range(1, recipe.steps + 1):
+            if leak:
+                leak.begin((number - 1) / recipe.steps)
             values, gradient = _gradient(canvas, apply, measure, recipe.priors, scaled)
             _refuse_infinite(name, number, values, gradient, recipe)
             seen.append(values.cpu())
             with torch.no_grad():
-                canvas.values += mover.step(gradient, number)
+                canvas.values += mover.step(_eased(gradient, values) if eased else gradient, number)
             canvas.settle()
             _change(canvas, recipe, gradient, number)
             add(1)
@@ -198,10 +217,19 @@ def _gradient(
     return values.detach(), gradient
 
 
+def _eased(gradient: Tensor, values: Tensor) -> Tensor:
+    size = values.abs().sqrt().clamp_min(1e-6)
+    return gradient / size.view(-1, *[1] * (gradient.dim() - 1))
+
+
 def _change(canvas: Canvas, recipe: Recipe, gradient: Tensor, number: int) -> None:
     for prior in recipe.priors:
         if isinstance(prior, Blur | Clip):
             canvas.values = prior.changed(canvas.values, gradient, number)
+
+
+_SETTLED = 0.7
+"""Share of the steps from which on adam's memory is the later one."""
 
 
 class _Mover:
@@ -210,6 +238,7 @@ class _Mover:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.moments: tuple[Tensor, Tensor] | None = None
+        self.begun = 1.0  # how much of adam's first mean is still the zero that it began with
 
     def step(self, gradient: Tensor, number: int) -> Tensor:
         rate = self.recipe.rate
@@ -222,9 +251,12 @@ class _Mover:
         first, second = self.moments
         if self.recipe.stepper == "momentum":
             return rate * first.mul_(0.9).add_(gradient)
-        first.mul_(0.9).add_(gradient, alpha=0.1)
+        early, late = self.recipe.memory
+        kept = early + (late - early) * min(1.0, (number - 1) / self.recipe.steps / _SETTLED)
+        self.begun *= kept
+        first.mul_(kept).add_(gradient, alpha=1 - kept)
         second.mul_(0.99).addcmul_(gradient, gradient, value=0.01)
-        mean = first / (1 - 0.9**number)
+        mean = first / (1 - self.begun)
         square = second / (1 - 0.99**number)
         return rate * mean / (square.sqrt() + 1e-8)
 

@@ -15,7 +15,7 @@ from cutaway.disk import make_folder, write_file
 from cutaway.errors import NotFoundError, StoreError
 from cutaway.look.optimising.decode import Decoders
 from cutaway.look.optimising.generator import Generator
-from cutaway.look.optimising.upconv import UpConv
+from cutaway.look.optimising.upconv import WIDTH, UpConv
 
 _KEY = "cutaway"
 
@@ -33,6 +33,7 @@ def save_decoders(decoders: Decoders, path: Path) -> None:
         "seed": decoders.seed,
         "stopped": decoders.stopped,
         "layers": {name: net.given for name, net in decoders.nets.items()},
+        "width": next((net.width for net in decoders.nets.values()), WIDTH),
     }
     tensors = {f"loss.{name}": values for name, values in decoders.losses.items()}
     for name, net in decoders.nets.items():
@@ -50,7 +51,7 @@ def load_decoders(path: Path) -> Decoders:
     tensors, about = _read(path, "decoders")
     image = _image(about)
     nets = {
-        name: _net(tuple(given), image, tensors, f"net.{name}.", path)
+        name: _net(tuple(given), image, tensors, f"net.{name}.", path, width=about.get("width", WIDTH))
         for name, given in about["layers"].items()
     }
     losses = {name: tensors[f"loss.{name}"] for name in nets}
@@ -113,10 +114,16 @@ def _image(about: dict[str, Any]) -> tuple[int, int, int]:
 
 
 def _net(
-    given: tuple[int, ...], image: tuple[int, int, int], tensors: dict[str, Tensor], prefix: str, path: Path
+    given: tuple[int, ...],
+    image: tuple[int, int, int],
+    tensors: dict[str, Tensor],
+    prefix: str,
+    path: Path,
+    *,
+    width: int = WIDTH,
 ) -> UpConv:
     with torch.device("meta"):
-        net = UpConv(given, image)
+        net = UpConv(given, image, width)
     own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
     try:
         net.load_state_dict(own, assign=True)

@@ -15,6 +15,7 @@ from cutaway.look.backward.graph import Graph, graphs
 from cutaway.look.backward.target import Target
 from cutaway.look.optimising.ascent import ROOT, Recipe, Watch, ascend, canvas_of
 from cutaway.look.optimising.canvas import Start, started
+from cutaway.look.optimising.leak import Leak
 from cutaway.look.optimising.pixels import PixelSpace
 from cutaway.look.stream import chosen_layers
 from cutaway.nets.subject import Subject
@@ -52,7 +53,10 @@ class Inverted:
     stopped: bool = False
 
 
-DEFAULT = Recipe(steps=500, rate=0.1, schedule="cosine")
+DEFAULT = Recipe(steps=500, rate=0.4, schedule="cosine", memory=(0.5, 0.9), leak=0.3)
+"""Long wild steps that calm down. Short even ones (rate 0.1, memory 0.9, no leak) ended beside layers behind
+pools and rectifiers: of 12 digits at relu3 of a LeNet at errors of 14 % on average, these at 0.7 %.
+"""
 
 
 def invert(
@@ -99,7 +103,8 @@ def invert(
         at = 0
         for inputs, _ in chunks(subject, images, (), AT_ONCE):
             count = len(inputs)
-            with graphs(subject, [name], to_end=False) as forward:
+            leak = Leak(subject, recipe.leak)
+            with graphs(subject, [name], leak.rules, to_end=False) as forward:
                 wanted = forward(inputs).root(Target(ROOT, name)).clone()
                 measure = FeatureDistance(name, wanted, _DISTANCES[distance])
                 ended = ascend(
@@ -109,6 +114,8 @@ def invert(
                     measure,
                     recipe,
                     scaled=False,
+                    eased=True,
+                    leak=leak,
                     watch=watch,
                     name=f"inverting {name}",
                 )

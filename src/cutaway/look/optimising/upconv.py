@@ -37,6 +37,7 @@ class UpConv(nn.Module):
         ]
         widths = [width * min(4, 2**left) for left in range(doublings, -1, -1)]
         self.given = given
+        self.width = width
         self.flat = len(given) != 3
         first = widths[0]
         self.enter: nn.Module = (

@@ -15,6 +15,7 @@ from cutaway.look.backward.target import Asked, Target, as_target
 from cutaway.look.optimising.ascent import ROOT, Recipe, Watch, ascend, canvas_of
 from cutaway.look.optimising.canvas import Start, started
 from cutaway.look.optimising.invert import DEFAULT, FeatureDistance, euclidean
+from cutaway.look.optimising.leak import Leak
 from cutaway.look.optimising.maximize import maximize
 from cutaway.look.optimising.pixels import PixelSpace
 from cutaway.nets.subject import Subject
@@ -116,13 +117,25 @@ def walk_images(
     space = PixelSpace.of(subject)
     begin = started(start, subject.input_shape, images, recipe.seed)
     parts: Sequence[tuple[Tensor, list[Target]]] = list(chunks(subject, torch.cat([one, other]), ()))
-    with graphs(subject, [layer], to_end=False) as forward:
+    leak = Leak(subject, recipe.leak)
+    with graphs(subject, [layer], leak.rules, to_end=False) as forward:
         ends = torch.cat([forward(inputs).root(Target(ROOT, layer)) for inputs, _ in parts])
         spread = amounts.to(ends).view(-1, *[1] * (ends.dim() - 1))
         wanted = (1 - spread) * ends[:1] + spread * ends[1:2]
         measure = FeatureDistance(layer, wanted, euclidean)
         canvas = canvas_of(recipe, begin)
-        found = ascend(forward, space, canvas, measure, recipe, scaled=False, watch=watch, name="walking")
+        found = ascend(
+            forward,
+            space,
+            canvas,
+            measure,
+            recipe,
+            scaled=False,
+            eased=True,
+            leak=leak,
+            watch=watch,
+            name="walking",
+        )
     return Walk(found.images, amounts, ("one", "other"), layer, subject.name, found.stopped)
 
 

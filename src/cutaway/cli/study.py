@@ -1,0 +1,271 @@
+"""``cutaway study run | show | list``."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from cutaway.cli.console import Json, Output, StoreOption, note, say, say_json, say_table
+from cutaway.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from cutaway.study import Prepared, StudyTable, Variant, VariantRow
+
+app = App(name="study", help="What each layer and each choice is worth: variants trained under equal terms.")
+
+StudyName = Annotated[str, Parameter(help="an id, a unique prefix of one, a study's name, or last")]
+
+
+@app.command
+def run(
+    study: str,
+    /,
+    *,
+    workers: Annotated[int, Parameter(negative="")] = 0,
+    scheduler: Annotated[str, Parameter(negative="")] = "",
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    store: StoreOption = StoreOption(),
+    json: Json = False,
+) -> None:
+    """Train what is missing of a study, and say what each change did.
+
+    Trials that have ended are not trained again: run it again to go on after Ctrl-C or a crash.
+
+    Parameters
+    ----------
+    study
+        a study's TOML file, or a folder with some
+    workers
+        processes of this machine, one thread each; as many as there are cores when not given
+    scheduler
+        the address of a Dask cluster to train on, such as tcp://10.0.0.1:8786
+    dry_run
+        only say which trials there would be, and about how long they take
+    """
+    for path in _files(study):
+        if dry_run:
+            _say_plan(path, workers, store, json)
+        else:
+            _run(path, workers, scheduler, store, json)
+
+
+def _run(path: Path, workers: int, scheduler: str, store: StoreOption, json: bool) -> None:
+    from cutaway.study.session import run_study
+
+    opened = store.open()
+    table = run_study(
+        path,
+        store=opened,
+        scheduler=scheduler,
+        workers=workers,
+        announce=lambda row, variants: note(f"study {row.id}: {row.name}, {_counted(variants)}"),
+    )
+    _say_results(table, json)
+    if not json:
+        note(f"\nMore: cutaway study show {table.id}; cutaway report {table.id}")
+
+
+@app.command
+def show(
+    study: StudyName,
+    /,
+    *,
+    trials: Annotated[bool, Parameter(negative="")] = False,
+    output: Output = None,
+    store: StoreOption = StoreOption(),
+    json: Json = False,
+) -> None:
+    """A study's results so far: a sentence for each variant, with its interval.
+
+    Parameters
+    ----------
+    trials
+        every trial with its run and its errors
+    output
+        where to draw the differences, .png, .svg or .pdf; or .json, all that tables and pictures are made of
+    """
+    from cutaway.study import find_study, read_table
+
+    opened = store.open()
+    table = read_table(opened, find_study(opened, study))
+    if output:
+        _write(table, output)
+        note(f"Wrote {output}")
+    if trials and not json:
+        _say_trials(table)
+        return
+    _say_results(table, json)
+
+
+@app.command(name="list")
+def list_studies(*, store: StoreOption = StoreOption(), json: Json = False) -> None:
+    """All studies, the newest first."""
+    from cutaway.study import read_trials
+
+    opened = store.open()
+    facts: list[dict[str, Any]] = []
+    for row in opened.studies.rows():
+        counted = Counter(trial.status.value for trial in read_trials(opened, row))
+        created = datetime.fromtimestamp(row.created).astimezone().isoformat(timespec="seconds")
+        facts.append({"id": row.id, "name": row.name, "created": created, "trials": dict(counted)})
+    if json:
+        say_json({"studies": facts})
+        return
+    if not facts:
+        say("No studies yet. Make one: cutaway study run FILE")
+        return
+    rows = []
+    for fact in facts:
+        told = ", ".join(f"{count} {status}" for status, count in fact["trials"].items())
+        rows.append([fact["id"], fact["name"], fact["created"][:16].replace("T", " "), told])
+    say_table(["study", "name", "created", "trials"], rows)
+
+
+def _files(study: str) -> list[Path]:
+    """A study's file, or all those of a folder."""
+    path = Path(study)
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.glob("*.toml"))
+    if not found:
+        raise NotFoundError(f"There is no study, a .toml file, in {path}.")
+    return found
+
+
+def _say_plan(path: Path, workers: int, store: StoreOption, json: bool) -> None:
+    """What a study would train, without training it."""
+    from cutaway.config import show_bytes
+    from cutaway.machine import available_cores
+    from cutaway.study import estimate_study, prepare_study
+
+    made = prepare_study(path, store.open().folder / "studies")
+    found = estimate_study(made, workers or available_cores())
+    if json:
+        say_json(
+            {
+                "study": made.study.name,
+                "trials": found.trials,
+                "workers": found.workers,
+                "seconds": found.seconds,
+                "memory": found.memory,
+                "images_per_second": found.images_per_second,
+                "variants": [_planned(variant, made) for variant in made.variants],
+            }
+        )
+        return
+    rows = []
+    for variant in made.variants:
+        cost = f"{variant.plan.multiply_adds:,}" if variant.plan else ""
+        rows.append([variant.name, cost, str(made.study.seeds if not variant.problem else 0)])
+    say_table(["variant", "multiply-adds>", "trials>"], rows)
+    for variant in made.variants:
+        if variant.problem:
+            say(f"\n{variant.name} can't be trained: {variant.problem}")
+    say(
+        f"\n{found.trials} trials, about {_duration(found.seconds)} on {found.workers} workers and "
+        f"{show_bytes(found.memory)} of memory; "
+        f"the base trains {found.images_per_second:,.0f} images/s on one thread."
+    )
+
+
+def _planned(variant: Variant, made: Prepared) -> dict[str, Any]:
+    return {
+        "name": variant.name,
+        "edits": variant.edits,
+        "changes": dict(variant.changes),
+        "multiply_adds": variant.plan.multiply_adds if variant.plan else None,
+        "trials": 0 if variant.problem else made.study.seeds,
+        "problem": variant.problem,
+    }
+
+
+def _say_results(table: StudyTable, json: bool) -> None:
+    from cutaway.study import to_json
+
+    if json:
+        say_json(to_json(table))
+        return
+    rows = [_row(row) for row in (table.base, *table.rows)]
+    head = [
+        "variant",
+        "seeds>",
+        f"{table.study.split.value} error>",
+        "objective>",
+        "seconds>",
+        "multiply-adds>",
+    ]
+    say(f"study {table.id}: {table.study.name}")
+    say_table(head, rows)
+    say("")
+    for row in (table.base, *table.rows):
+        say(row.verdict.sentence)
+
+
+def _row(row: VariantRow) -> list[str]:
+    from cutaway.study import Measure, TrialStatus
+
+    found = row.estimates
+    top1, objective, seconds = (found.get(m) for m in (Measure.TOP1, Measure.OBJECTIVE, Measure.SECONDS))
+    is_early = any(trial.status is TrialStatus.EARLY for trial in row.trials)
+    return [
+        row.variant.name + (" (ended early)" if is_early else ""),
+        str(top1.count if top1 else 0),
+        _with_interval(100 * top1.mean, 100 * (top1.high - top1.low) / 2, "%") if top1 else "",
+        _with_interval(objective.mean, (objective.high - objective.low) / 2) if objective else "",
+        f"{seconds.mean:.1f}" if seconds else "",
+        f"{row.variant.plan.multiply_adds:,}" if row.variant.plan else "",
+    ]
+
+
+def _with_interval(mean: float, half: float, unit: str = "") -> str:
+    places = 2 if unit else 3
+    told = f"{mean:.{places}f}"
+    # One seed has no interval: it is NaN.
+    return f"{told} {unit}".rstrip() if math.isnan(half) else f"{told} ±{half:.{places}f} {unit}".rstrip()
+
+
+def _say_trials(table: StudyTable) -> None:
+    rows = []
+    for row in (table.base, *table.rows):
+        for trial in row.trials:
+            score = trial.scores.get(table.study.split.value)
+            error = f"{score.top1_error:.2%}" if score else ""
+            told = [trial.status.value + (f": {trial.reason}" if trial.reason else "")]
+            rows.append([row.variant.name, str(trial.seed), trial.run, error, f"{trial.seconds:.1f}", *told])
+    say_table(["variant", "seed>", "run", "error>", "seconds>", "status"], rows)
+
+
+def _write(table: StudyTable, path: Path) -> None:
+    """A picture of the differences, or everything as JSON."""
+    import json
+
+    from cutaway.disk import write_file
+    from cutaway.study import to_json
+
+    if path.suffix == ".json":
+        write_file(path, (json.dumps(to_json(table), indent=1, allow_nan=False) + "\n").encode())
+        return
+    from cutaway.cli.picture import write_figure
+    from cutaway.draw import plot
+
+    write_figure(plot(table), path)
+
+
+def _counted(variants: Sequence[Variant]) -> str:
+    able = sum(1 for variant in variants if not variant.problem)
+    told = f"{able - 1} variants and their base"
+    return told if able == len(variants) else f"{told}; {len(variants) - able} can't be trained"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,1 @@
+"""Findings: what the trials of a study say, and how sure it is."""

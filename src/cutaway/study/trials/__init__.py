@@ -1,0 +1,1 @@
+"""Trials: handed to workers, followed, written down by one writer."""

@@ -1,0 +1,81 @@
+"""Studies as TOML: read, written out, refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cutaway.config import Study, dump_study, load_study, parse_study
+from cutaway.errors import ConfigError, NotFoundError
+
+TEXT = """
+name = "two"
+base = "mine.toml"
+seeds = 5
+auto = "ablate"
+
+[experiment]
+data.train_images = 20000
+
+[budget]
+epochs = 2
+
+[[variant]]
+edits = "tanh*=relu"
+
+[[variant]]
+name = "still"
+set = { "train.freeze" = ["conv1"] }
+
+[grid]
+"train.lr" = [0.1, 0.01]
+edits = ["", "-pool1"]
+
+[stopping]
+rule = "halving"
+"""
+
+
+def test_what_is_written_out_is_read_back() -> None:
+    study = parse_study(TEXT)
+    assert study.seeds == 5
+    assert study.every_seed == range(5)
+    assert study.experiment == {"data": {"train_images": 20000}}
+    assert [variant.edits for variant in study.variant] == ["tanh*=relu", ""]
+    text = dump_study(study)
+    assert parse_study(text) == study
+    assert dump_study(parse_study(text)) == text
+    for section in (Study, type(study.budget), type(study.stopping)):
+        for name, field in section.model_fields.items():
+            assert name in text
+            assert field.description
+
+
+def test_a_base_is_looked_for_beside_the_study(tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text(TEXT)
+    assert load_study(tmp_path / "study.toml").base == "mine.toml"
+    (tmp_path / "mine.toml").write_text("")
+    assert load_study(tmp_path / "study.toml").base == str(tmp_path.resolve() / "mine.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seeds = 0", "seeds should be greater than or equal to 1"),
+        ("stopping.rungs = [0.5, 0.25]", "rising shares"),
+        ("stopping.rungs = [1.0]", "rising shares"),
+        ('grid = { "train.lr" = [] }', "no values for train.lr"),
+        ('auto = "all"', "auto should be"),
+        ("sed = 1", 'unknown field "sed"'),
+        ("[[variant]]\nedit = 1", "unknown field"),
+    ],
+)
+def test_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_study(text)
+
+
+def test_no_such_file() -> None:
+    with pytest.raises(NotFoundError, match="no study file"):
+        load_study("nothing.toml")
