@@ -1,0 +1,100 @@
+"""Images of a study: told apart by what they are, mapped as they were."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tests.study.inline import few_images
+
+from cutaway.config import Experiment, load_experiment
+from cutaway.data import Images, Split
+from cutaway.errors import StoreError
+from cutaway.study import identity
+from cutaway.study.identity import fingerprint
+from cutaway.study.images import ImageShelf
+from cutaway.study.shared import map_images, share_images
+
+
+def make() -> Images:
+    generator = torch.Generator().manual_seed(1)
+    store = torch.randint(256, (12, 1, 3, 4), generator=generator).to(torch.uint8)
+    other = torch.randint(256, (5, 1, 3, 4), generator=generator).to(torch.uint8)
+    splits = {
+        "train": Split(store, torch.arange(8) % 3, torch.arange(8)),
+        "validation": Split(store, torch.arange(4) % 3, torch.tensor([11, 8, 9, 10])),
+        "test": Split(other, torch.arange(5) % 3, torch.arange(5)),
+    }
+    return Images(("a", "b", "c"), splits, (("x.png", "cut off"),))
+
+
+def changed(images: Images, name: str, **fields: object) -> Images:
+    return replace(images, splits={**images.splits, name: replace(images.splits[name], **fields)})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("whole_bytes", [identity.WHOLE_BYTES, 1])
+def test_a_fingerprint_tells_pixels_labels_classes_and_splits_apart(
+    whole_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "WHOLE_BYTES", whole_bytes)
+    images = make()
+    pixels = images.splits["test"].store.clone()
+    pixels[4, 0, 2, 3] ^= 1
+    labels = images.splits["train"].labels.clone()
+    labels[7] = (labels[7] + 1) % 3
+    others = [
+        changed(images, "test", store=pixels),
+        changed(images, "train", labels=labels),
+        changed(images, "validation", index=torch.tensor([8, 11, 9, 10])),
+        changed(images, "train", labels=labels[:7], index=torch.arange(7)),
+        replace(images, classes=("a", "b", "d")),
+        replace(images, splits={name: images.splits[name] for name in ("train", "test")}),
+    ]
+    found = [fingerprint(other) for other in (images, *others)]
+    assert len(set(found)) == len(found)
+    assert fingerprint(make()) == found[0]
+
+
+def test_where_pixels_lie_does_not_matter() -> None:
+    images = make()
+    split = images.splits["validation"]
+    own = Split(split.pixels.clone(), split.labels, torch.arange(4))
+    assert fingerprint(replace(images, splits={**images.splits, "validation": own})) == fingerprint(images)
+
+
+def test_mapped_images_are_those_that_were_shared(tmp_path: Path) -> None:
+    images = make()
+    share_images(images, tmp_path / "images.safetensors")
+    mapped = map_images(tmp_path / "images.safetensors")
+    assert (mapped.classes, mapped.skipped) == (images.classes, images.skipped)
+    assert mapped.splits.keys() == images.splits.keys()
+    for name, split in images.splits.items():
+        assert torch.equal(mapped.splits[name].pixels, split.pixels)
+        assert torch.equal(mapped.splits[name].labels, split.labels)
+    # One store for both, so pixels lie in the file once.
+    assert mapped.splits["train"].store.data_ptr() == mapped.splits["validation"].store.data_ptr()
+    assert "images.safetensors" in Path("/proc/self/maps").read_text()
+
+
+def test_a_folder_that_can_not_be_written(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="could not be written"):
+        share_images(make(), tmp_path / "gone" / "images.safetensors")
+    with pytest.raises(FileNotFoundError):
+        map_images(tmp_path / "images.safetensors")
+
+
+def test_a_shelf_loads_what_decides_images_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cutaway.study.images.load_images", few_images)
+    shelf = ImageShelf(tmp_path)
+    fields = {"data": {"train_images": 50, "validation": 20}}
+    base = load_experiment(Experiment(), fields)
+    varied = load_experiment(base, {"data": {"augment": {"shift": 2}, "preprocess": "unit"}, "seed": 4})
+    fewer = load_experiment(base, {"data": {"train_images": 40}})
+    assert shelf.images(base) is shelf.images(varied)
+    assert len(shelf.images(fewer).split("train")) == 40
+    assert shelf.file(base) == shelf.file(varied) != shelf.file(fewer)
+    assert len(list(tmp_path.iterdir())) == 2
+    shelf.close()
+    assert not list(tmp_path.iterdir())
