@@ -48,6 +48,11 @@ def test_run_show_list_and_report(
         assert "1 variants and their base; 1 can't be trained" in err
         assert "-relu1" in out
         assert "its input is" in out  # of the variant that can't be trained
+        (study.parent / "mine.toml").write_text('base = "other.toml"\nvariant = [{ edits = "-relu1" }]')
+        (study.parent / "other.toml").write_text("sed = 1")
+        assert "unknown field" in cutaway("study", "run", study.parent / "mine.toml", *store)[2]
+        (study.parent / "mine.toml").unlink()
+        (study.parent / "other.toml").unlink()
         code, again, _ = cutaway("study", "run", study.parent, *store)
         assert (code, again, len(client.assignments)) == (0, out, 4)
     code, shown, _ = cutaway("study", "show", "tiny", *store)

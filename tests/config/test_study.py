@@ -79,3 +79,21 @@ def test_refused(text: str, message: str) -> None:
 def test_no_such_file() -> None:
     with pytest.raises(NotFoundError, match="no study file"):
         load_study("nothing.toml")
+
+
+def test_quick_and_fields_replace_what_the_file_has(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(
+        TEXT.replace("data.train_images", '"data.train_images"')
+        + '\n[quick]\nseeds = 2\n"budget.epochs" = 1\n"experiment.data.train_images" = 100\n'
+    )
+    whole = load_study(path, {"data": {"path": "x"}})
+    assert (whole.name, whole.seeds, whole.budget.epochs) == ("two", 5, 2)
+    assert whole.experiment == {"data": {"train_images": 20000, "path": "x"}}  # as tables
+    quick = load_study(path, {"train": {"lr": "0.5"}}, quick=True)
+    assert (quick.name, quick.seeds, quick.budget.epochs) == ("two, quick", 2, 1)
+    assert quick.experiment == {"data": {"train_images": 100}, "train": {"lr": 0.5}}
+    assert quick.variant == whole.variant
+    path.write_text(TEXT)
+    with pytest.raises(ConfigError, match="no quick one"):
+        load_study(path, quick=True)

@@ -89,7 +89,7 @@ def _fail(message: str, code: int) -> int:
 def _usage(error: CycloptsError, tokens: Sequence[str]) -> str:
     """A mistake on the command line in one line, and where to read more."""
     text = " ".join(str(error).split())
-    takes_fields = tokens[:1] == ["train"] or tokens[:2] == ["data", "show"]
+    takes_fields = tokens[:1] == ["train"] or tokens[:2] in (["data", "show"], ["study", "run"])
     if isinstance(error, CoercionError) and takes_fields and "dict" in text:
         # What is no option of its own was taken for a field, but fields have a dot in their names.
         from cutaway.config import DataConfig, PretrainConfig, TrainConfig

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from cutaway.cli.console import Json, Output, StoreOption, note, say, say_json, say_table
+from cutaway.cli.console import Fields, Json, Output, StoreOption, note, say, say_json, say_table
 from cutaway.errors import NotFoundError
 
 if TYPE_CHECKING:
+    from cutaway.config import Study
     from cutaway.study import Prepared, StudyTable, Variant, VariantRow
 
 app = App(name="study", help="What each layer and each choice is worth: variants trained under equal terms.")
@@ -29,13 +30,16 @@ def run(
     *,
     workers: Annotated[int, Parameter(negative="")] = 0,
     scheduler: Annotated[str, Parameter(negative="")] = "",
+    quick: Annotated[bool, Parameter(negative="")] = False,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     store: StoreOption = StoreOption(),
     json: Json = False,
+    **fields: Fields,
 ) -> None:
     """Train what is missing of a study, and say what each change did.
 
-    Trials that have ended are not trained again: run it again to go on after Ctrl-C or a crash.
+    Trials that have ended are not trained again: run it again to go on after Ctrl-C or a crash. Any field of
+    the experiment can be replaced in all trials: --data.path DIR. docs/studies.md says how a study is written.
 
     Parameters
     ----------
@@ -45,22 +49,27 @@ def run(
         processes of this machine, one thread each; as many as there are cores when not given
     scheduler
         the address of a Dask cluster to train on, such as tcp://10.0.0.1:8786
+    quick
+        the small one that the study's file describes
     dry_run
         only say which trials there would be, and about how long they take
     """
+    from cutaway.config import load_study
+
     for path in _files(study):
+        asked = load_study(path, fields, quick=quick)
         if dry_run:
-            _say_plan(path, workers, store, json)
+            _say_plan(asked, workers, store, json)
         else:
-            _run(path, workers, scheduler, store, json)
+            _run(asked, workers, scheduler, store, json)
 
 
-def _run(path: Path, workers: int, scheduler: str, store: StoreOption, json: bool) -> None:
+def _run(study: Study, workers: int, scheduler: str, store: StoreOption, json: bool) -> None:
     from cutaway.study.session import run_study
 
     opened = store.open()
     table = run_study(
-        path,
+        study,
         store=opened,
         scheduler=scheduler,
         workers=workers,
@@ -128,23 +137,41 @@ def list_studies(*, store: StoreOption = StoreOption(), json: Json = False) -> N
 
 
 def _files(study: str) -> list[Path]:
-    """A study's file, or all those of a folder."""
+    """A study's file, or all those of a folder but the experiments that they vary."""
+    from cutaway.config import load_study
+
     path = Path(study)
     if not path.is_dir():
         return [path]
     found = sorted(path.glob("*.toml"))
-    if not found:
+    bases = {_base(file) for file in found}
+    studies = [file for file in found if file.resolve() not in bases]
+    if not studies:
         raise NotFoundError(f"There is no study, a .toml file, in {path}.")
-    return found
+    for file in studies:
+        load_study(file)  # a mistake in the last one is told before the first is trained
+    return studies
 
 
-def _say_plan(path: Path, workers: int, store: StoreOption, json: bool) -> None:
+def _base(file: Path) -> Path | None:
+    """The experiment beside a study's file that it varies; None for a built-in one, or no study."""
+    import tomllib
+
+    try:
+        base = tomllib.loads(file.read_text(encoding="utf-8")).get("base", "")
+    except (OSError, ValueError):
+        return None  # told when the file is loaded
+    beside = file.parent / str(base)
+    return beside.resolve() if beside.is_file() else None
+
+
+def _say_plan(study: Study, workers: int, store: StoreOption, json: bool) -> None:
     """What a study would train, without training it."""
     from cutaway.config import show_bytes
     from cutaway.machine import available_cores
     from cutaway.study import estimate_study, prepare_study
 
-    made = prepare_study(path, store.open().folder / "studies")
+    made = prepare_study(study, store.open().folder / "studies")
     found = estimate_study(made, workers or available_cores())
     if json:
         say_json(

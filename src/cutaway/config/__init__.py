@@ -22,6 +22,7 @@ from cutaway.config.toml import (
     dump_study,
     load_experiment,
     load_study,
+    nested,
     parse_experiment,
     parse_study,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "dump_study",
     "load_experiment",
     "load_study",
+    "nested",
     "parse_bytes",
     "parse_experiment",
     "parse_study",

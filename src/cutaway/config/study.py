@@ -97,6 +97,10 @@ class Study(Section):
     seeds: int = setting(3, "trials of every variant, each with a seed of its own", ge=1, le=10_000)
     first_seed: int = setting(0, "the first of these seeds; the others follow it", ge=0, le=2**32 - 10_001)
     split: SplitKind = setting(SplitKind.TEST, "the split that errors are reported of; choices never see it")
+    quick: dict[str, Any] = setting(
+        {},
+        "fields of the study, as tables or by dotted name, that `--quick` replaces for a small one",
+    )
     budget: BudgetConfig = setting(BudgetConfig(), "what every trial may spend")
     stopping: StoppingConfig = setting(StoppingConfig(), "which trials end early")
 

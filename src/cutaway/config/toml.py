@@ -48,25 +48,68 @@ def load_experiment(
     return parse(Experiment, _merge(values, overrides or {}), origin)
 
 
-def load_study(study: str | Path | Study) -> Study:
+def load_study(
+    study: str | Path | Study, fields: Mapping[str, Any] | None = None, *, quick: bool = False
+) -> Study:
     """The study in a TOML file, its base found from where the file lies.
 
     Args:
         study: a path, or a study already made.
+        fields: of the experiment, nested, to replace in all trials.
+        quick: replace what the study has under ``quick``, and say so in its name.
 
     Raises:
         NotFoundError: there is no such file.
         ConfigError: the file is no TOML, or a field is unknown, of the wrong type or out of range.
     """
     if isinstance(study, Study):
-        return study
-    path = Path(study)
-    if not path.is_file():
-        raise NotFoundError(f'There is no study file "{study}". See docs/studies.md for how one is written.')
-    text, origin = _read(path)
-    found = parse(Study, _parse(text, origin), origin)
-    beside = path.parent / found.base
+        values, origin, folder = study.model_dump(), "study", Path()
+    else:
+        path = Path(study)
+        if not path.is_file():
+            raise NotFoundError(
+                f'There is no study file "{study}". See docs/studies.md for how one is written.'
+            )
+        text, origin = _read(path)
+        values, folder = _parse(text, origin), path.parent
+    if quick:
+        found = parse(Study, values, origin)
+        if not found.quick:
+            raise ConfigError(f"{origin} has no [quick] fields, so there is no quick one of it.")
+        values["experiment"] = nested(found.experiment)
+        values = _merge(values, nested(found.quick)) | {"name": f"{found.name}, quick"[:80]}
+    if fields:
+        values["experiment"] = _merge(nested(values.get("experiment", {})), fields)
+    found = parse(Study, values, origin)
+    beside = folder / found.base
     return found.model_copy(update={"base": str(beside.resolve())}) if beside.is_file() else found
+
+
+def nested(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields by dotted name as nested tables; those that are tables already are taken as they are.
+
+    Raises:
+        ConfigError: a name goes on behind a field that has a value.
+    """
+    found: dict[str, Any] = {}
+    for name, value in fields.items():
+        place = found
+        *tables, last = name.split(".", 1 if name.startswith(_KEYED) else -1)
+        for table in tables:
+            place = place.setdefault(table, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f'"{name}": "{table}" has a value already.')
+        if isinstance(value, Mapping) and isinstance(place.get(last), dict):
+            place[last] |= nested(value)
+        else:
+            place[last] = nested(value) if isinstance(value, Mapping) and last not in _TABLES else value
+    return found
+
+
+_KEYED = ("init.",)
+"""Tables whose keys are layers: the dots in a layer's name are its own."""
+
+_TABLES = ("init", "freeze_after", "grid", "set")
 
 
 def parse_study(text: str, origin: str = "study") -> Study:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from cutaway.config import Experiment, Study, differences, load_experiment
+from cutaway.config import Experiment, Study, differences, load_experiment, nested
 from cutaway.errors import ConfigError, NotFoundError
 from cutaway.nets import Plan, Shape, edited_plan, parse_edits, plan_net
 from cutaway.study.automatic import Change, automatic
@@ -163,26 +163,3 @@ def _check_new(variant: Variant, others: Sequence[Variant]) -> None:
             raise ConfigError(
                 f'The variants "{other.name}" and "{variant.name}" are alike. Leave one of them out.'
             )
-
-
-def nested(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields by dotted name as nested tables; those that are tables already are taken as they are."""
-    found: dict[str, Any] = {}
-    for name, value in fields.items():
-        place = found
-        *tables, last = name.split(".", 1 if name.startswith(_KEYED) else -1)
-        for table in tables:
-            place = place.setdefault(table, {})
-            if not isinstance(place, dict):
-                raise ConfigError(f'"{name}": "{table}" has a value already.')
-        if isinstance(value, Mapping) and isinstance(place.get(last), dict):
-            place[last] |= nested(value)
-        else:
-            place[last] = nested(value) if isinstance(value, Mapping) and last not in _TABLES else value
-    return found
-
-
-_KEYED = ("init.",)
-"""Tables whose keys are layers: the dots in a layer's name are its own."""
-
-_TABLES = ("init", "freeze_after")

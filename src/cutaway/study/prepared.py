@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cutaway.config import Experiment, StoppingKind, Study, load_experiment, load_study
+from cutaway.config import Experiment, StoppingKind, Study, load_experiment, load_study, nested
 from cutaway.data import Split
 from cutaway.errors import ConfigError
 from cutaway.nets import Shape
-from cutaway.study.expand import expand, nested
+from cutaway.study.expand import expand
 from cutaway.study.images import ImageShelf
 from cutaway.study.variant import Variant
 
