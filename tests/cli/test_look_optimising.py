@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from cutaway.look import (
     walk_units,
 )
 from cutaway.look.optimising.caricature import DEFAULT
+from cutaway.look.optimising.invert import DEFAULT as INVERTING
 from cutaway.store import Run
 
 Command = Callable[..., tuple[int, str, str]]
@@ -108,7 +110,7 @@ def test_invert(look: Callable[..., dict[str, Any]], trained: Run) -> None:
         "invert", "last", "--image", "0", "--image", "2", "--layer", "conv1", "--distance", "cosine", *FEW
     )
     pixels = trained.images().split("test").pixels[[0, 2]]
-    recipe = Recipe(2, 0.03, schedule="cosine", seed=4)
+    recipe = replace(INVERTING, steps=2, rate=0.03, seed=4)
     found = invert(trained.subject(), pixels, ["conv1"], recipe, distance="cosine")
     torch.testing.assert_close(told["arrays"]["layer.conv1"], found.layers["conv1"])
     assert told["layers"]["conv1"]["pixel_error"] == pytest.approx(found.pixel_error["conv1"].tolist())
@@ -130,7 +132,7 @@ def test_walks(look: Callable[..., dict[str, Any]], trained: Run) -> None:
     told = look(
         "interpolate", "last", "--layer", "conv1", "--image", "0", "--image", "1", "--images", "2", *FEW
     )
-    recipe = Recipe(2, 0.03, schedule="cosine", seed=4)
+    recipe = replace(INVERTING, steps=2, rate=0.03, seed=4)
     found = walk_images(subject, pixels[:1], pixels[1:2], "conv1", recipe, images=2)
     torch.testing.assert_close(told["arrays"]["images"], found.images)
 

@@ -39,7 +39,7 @@ def run(
     """Train what is missing of a study, and say what each change did.
 
     Trials that have ended are not trained again: run it again to go on after Ctrl-C or a crash. Any field of
-    the experiment can be replaced in all trials: --data.path DIR. docs/studies.md says how a study is written.
+    the experiment can be replaced in all trials: --data.path DIR. docs/studies.md says how it is written.
 
     Parameters
     ----------
