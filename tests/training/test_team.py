@@ -101,7 +101,8 @@ def test_two_processes_give_the_weights_of_one(recipe: dict[str, Any], tmp_path:
 def test_when_one_is_killed_the_other_says_so_and_the_run_resumes(tmp_path: Path) -> None:
     folder = tmp_path / "runs"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    arguments = options(fields(epochs=12))
+    twelve = fields(epochs=12, score_every=12)
+    arguments = options(twelve)
     with subprocess.Popen(
         [*command, "-m", "cutaway", "train", "digits", *arguments, "--store", str(folder)],
         stderr=subprocess.PIPE,
@@ -124,7 +125,7 @@ def test_when_one_is_killed_the_other_says_so_and_the_run_resumes(tmp_path: Path
     assert run.status in {"failed", "killed"}
     assert 1 <= run.load("last")[0].position.epoch < 12
     resume(run)
-    whole = train("digits", fields(epochs=12), store=Store(tmp_path / "one"))
+    whole = train("digits", twelve, store=Store(tmp_path / "one"))
     assert [row.epoch for row in run.epochs()] == list(range(1, 13))
     found, expected = run.load("last")[0].tensors, whole.load("last")[0].tensors
     for name, value in expected.items():

@@ -63,17 +63,17 @@ class StoppingConfig(Section):
         "none: all are trained to the end; halving: at each rung those of the lowest validation error go on",
     )
     rungs: tuple[float, ...] = setting(
-        (0.25, 0.5), "shares of the budget at which variants are compared, rising, above 0 and below 1"
+        (0.1, 0.3), "shares of the budget at which variants are compared, rising, above 0 and below 1"
     )
     keep: float = setting(
-        0.5, "share of the variants that go on at each rung, rounded up; the base always does", gt=0, lt=1
+        0.34, "share of the variants that go on at each rung, rounded up; the base always does", gt=0, lt=1
     )
 
     @field_validator("rungs")
     @classmethod
     def _rising_shares(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if list(value) != sorted(set(value)) or any(not 0 < share < 1 for share in value):
-            raise ValueError("should be rising shares above 0 and below 1, such as [0.25, 0.5]")
+            raise ValueError("should be rising shares above 0 and below 1, such as [0.1, 0.3]")
         return value
 
 
