@@ -32,3 +32,16 @@ def test_outputs_that_are_not_the_classes(small: Experiment, net: str, told: str
     with pytest.raises(ConfigError) as error:
         prepare(load_experiment(small, {"net": net}))
     assert told in str(error.value)
+
+
+def test_what_was_measured_of_the_same_images_is_not_measured_again(small: Experiment) -> None:
+    first = prepare(small)
+    again = prepare(load_experiment(small, {"net": "flatten | dense 10"}), first.images, first)
+    assert again.preprocess is first.preprocess
+    assert again.framing is first.framing
+    assert again == prepare(load_experiment(small, {"net": "flatten | dense 10"}), first.images)
+    for other in (
+        prepare(load_experiment(small, {"data": {"preprocess": "unit"}}), first.images, first),
+        prepare(small, None, first),
+    ):
+        assert other.preprocess is not first.preprocess

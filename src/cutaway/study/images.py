@@ -8,6 +8,7 @@ from cutaway.config import AugmentConfig, DataConfig, Experiment, PreprocessKind
 from cutaway.data import Images, load_images
 from cutaway.study.identity import fingerprint
 from cutaway.study.shared import share_images
+from cutaway.training import Task, prepare
 
 
 class ImageShelf:
@@ -21,6 +22,7 @@ class ImageShelf:
         self._folder = folder
         self._images: dict[DataConfig, Images] = {}
         self._files: dict[DataConfig, tuple[Path, str]] = {}
+        self._tasks: dict[DataConfig, Task] = {}
 
     def images(self, experiment: Experiment) -> Images:
         """The images of an experiment.
@@ -32,6 +34,16 @@ class ImageShelf:
         if key not in self._images:
             self._images[key] = load_images(experiment.data)
         return self._images[key]
+
+    def task(self, experiment: Experiment) -> Task:
+        """An experiment made ready on its images.
+
+        Raises:
+            as :func:`cutaway.training.prepare`.
+        """
+        like = self._tasks.get(experiment.data)
+        self._tasks[experiment.data] = prepare(experiment, self.images(experiment), like)
+        return self._tasks[experiment.data]
 
     def file(self, experiment: Experiment) -> tuple[Path, str]:
         """The file of an experiment's images, and their fingerprint.

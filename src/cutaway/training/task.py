@@ -89,12 +89,13 @@ def first_moments(
     }
 
 
-def prepare(experiment: Experiment, images: Images | None = None) -> Task:
+def prepare(experiment: Experiment, images: Images | None = None, like: Task | None = None) -> Task:
     """Load the data, plan the net on it, and check that they fit.
 
     Args:
         experiment: what is to be trained.
         images: its data, where they are loaded already.
+        like: another task, ready already: what was measured of the same images is not measured again.
 
     Raises:
         ConfigError: the net can't work on such images, or has another number of outputs than
@@ -118,12 +119,16 @@ def prepare(experiment: Experiment, images: Images | None = None) -> Task:
     if room.microbatch < recipe.batch:
         # Written down, so that the run is continued with the same sums.
         recipe = recipe.model_copy(update={"microbatch": room.microbatch})
-    preprocess = Preprocess.fit(experiment.data.preprocess, train)
+    if like and like.images is images and like.experiment.data == experiment.data:
+        preprocess, framing = like.preprocess, like.framing
+    else:
+        preprocess = Preprocess.fit(experiment.data.preprocess, train)
+        framing = Framing.of(train, experiment.data)
     return Task(
         experiment.model_copy(update={"net": planned.spec.text(), "train": recipe, "pretrain": pretrain}),
         images,
         preprocess,
-        Framing.of(train, experiment.data),
+        framing,
         planned,
         room,
         None if experiment.data.augment.idle else Augment.fit(experiment.data.augment, train),

@@ -16,7 +16,7 @@ from cutaway.study.trials.courier import Parcel
 from cutaway.study.trials.scribe import Scribe
 from cutaway.study.trials.worker import MARK, Report
 from cutaway.study.variant import Variant
-from cutaway.training import Score, Task, prepare
+from cutaway.training import Score, Task
 
 
 class Course:
@@ -68,7 +68,7 @@ class Course:
         experiment = self.variant.experiment
         name = f"{self._made.study.name}: {self.variant.name}"[:80]
         seeded = experiment.model_copy(update={"seed": self._row.seed, "name": name})
-        return prepare(seeded, self._made.shelf.images(experiment))
+        return self._made.shelf.task(seeded)
 
     @cached_property
     def run(self) -> Run:

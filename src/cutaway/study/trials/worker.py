@@ -37,6 +37,12 @@ from cutaway.training.events import Event
 _ASKED: set[str] = set()
 """Studies whose trainings on this worker are to pause."""
 
+_READY: dict[DataConfig, Task] = {}
+"""The last task on each kind of images: what was measured of these is the next one's too."""
+
+_MOST_READY = 4
+"""They hold their images, so they are not kept without end."""
+
 MARK = ".study"
 """The file of a run's folder that says which trial's it is."""
 
@@ -109,7 +115,10 @@ def carry_out(assignment: Assignment, send: Callable[[bytes], None]) -> Report:
         return Report("asked", "", {}, 0, 0.0, 0, None)
     experiment = parse_experiment(assignment.experiment)
     images = _images(assignment.images, assignment.fingerprint, experiment.data)
-    task = prepare(experiment, images)
+    task = prepare(experiment, images, _READY.get(experiment.data))
+    if len(_READY) >= _MOST_READY:
+        _READY.clear()
+    _READY[experiment.data] = task
     folder = _visible(assignment)
     checkpoint = _checkpoint(assignment, folder)
     position = checkpoint.position if checkpoint else Position()
