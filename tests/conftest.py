@@ -53,11 +53,11 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def _digits_once() -> Iterator[None]:
     """The embedded MNIST is unpacked and summed once for all tests: that takes a third of a second."""
-    from cutaway.data.sources import mnist
+    from cutaway.data.sources import idx, mnist
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mnist, "check_sums", functools.cache(mnist.check_sums))
-        patch.setattr(mnist, "load_idx_folder", functools.cache(mnist.load_idx_folder))
+        patch.setattr(mnist, "load_idx_folder", functools.cache(idx.load_idx_folder))
         yield
 
 
