@@ -74,7 +74,7 @@ def some_table(seeds: int = 3, *, test: bool = True, plots: Sequence[Plot] = PLO
         test: whether the test split was scored in every epoch.
         plots: the variants.
     """
-    stopping = StoppingConfig(rule=StoppingKind.HALVING, rungs=(0.4,))
+    stopping = StoppingConfig(rule=StoppingKind.HALVING, rungs=(0.4,), keep=0.5)
     study = Study(name="what layers are worth", base="small", seeds=seeds, stopping=stopping)
     base = _row(Plot(BASE, _NET, 0.22, 0.01, Effect.NONE_SEEN, math.nan), seeds, test)
     base = replace(base, verdict=Verdict(Effect.UNTOLD, "The base has a top-1 error of 23.0 %."))
