@@ -156,7 +156,7 @@ def tasks(on: Scene) -> dict[str, Task]:
             image, (3, window, window), (3, window, window), 0, CLASS, perturbations_per_eval=at_once
         )[:, :1]
 
-    def integrated(at_once: int) -> Way:
+    def integrated(at_once: int | None) -> Way:
         return lambda: theirs.IntegratedGradients(model).attribute(
             images, 0.0, CLASS, n_steps=steps, internal_batch_size=at_once
         )
@@ -204,7 +204,8 @@ def tasks(on: Scene) -> dict[str, Task]:
         ),
         f"integrated gradients, {len(images)} × {steps}": Task(
             lambda: integrated_gradients(subject, images, CLASS, baseline=black, steps=steps).maps[0],
-            {f"captum, {many} at once": integrated(many) for many in (16, 64)},
+            {"captum, all at once": integrated(None)}
+            | {f"captum, {many} at once": integrated(many) for many in (16, 64)},
             at_least=1.5,
         ),
         "SmoothGrad, 16 copies": Task(
