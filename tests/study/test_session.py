@@ -240,6 +240,8 @@ def test_halving_ends_the_worse_and_the_better_end_as_they_would_have_anyway(
         for trial in table.row(name).trials:
             assert trial.status is TrialStatus.EARLY
             assert set(trial.rungs) == {0.25}
+            assert set(trial.rungs[0.25]) == {"validation", "test"}
+            assert trial.scores == trial.rungs[0.25]
             assert store.find(trial.run).load("last")[1].position.step == 3  # 150 of 600 images
     kept = StudyTable(table.id, table.study, table.base, (table.row("-relu1"),))
     mine, theirs = runs_of(store, kept), runs_of(*plain)
