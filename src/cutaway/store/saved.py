@@ -99,7 +99,7 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], card: Card) -> None:
     """
     text = card.to_json()
     header = {_KEY: text, _SUM: _checksum(tensors), _CARD_SUM: _text_checksum(text)}
-    write_file(path, _pieces(tensors, header))
+    write_file(path, safetensors_pieces(tensors, header))
     write_file(path.with_suffix(".json"), (text + "\n").encode())
 
 
@@ -123,7 +123,7 @@ def _checksum(tensors: Mapping[str, Tensor]) -> str:
     """CRC-32 of all names and bytes: what a disk or a wire changes by mistake is found by it."""
     found = 0
     for name in sorted(tensors):
-        found = zlib.crc32(_bytes(tensors[name]), zlib.crc32(name.encode(), found))
+        found = zlib.crc32(tensor_bytes(tensors[name]), zlib.crc32(name.encode(), found))
     return f"{found:08x}"
 
 
@@ -142,11 +142,14 @@ def _checked_card(metadata: Mapping[str, str]) -> Card:
     return Card.from_json(text)
 
 
-def _bytes(tensor: Tensor) -> memoryview:
+def tensor_bytes(tensor: Tensor) -> memoryview:
+    """The bytes of a tensor on the CPU, row by row; not copied where they lie so."""
     return memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]
 
 
-def _pieces(tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> Iterator[bytes | memoryview]:
+def safetensors_pieces(
+    tensors: Mapping[str, Tensor], metadata: dict[str, str]
+) -> Iterator[bytes | memoryview]:
     """A safetensors file piece by piece: the length of the header, the header, the tensors' bytes.
 
     The library's own ``save`` first copies all of them into one string, which for a net with large
@@ -166,7 +169,7 @@ def _pieces(tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> Iterator
     yield struct.pack("<Q", len(text))
     yield text
     for name in names:
-        yield _bytes(tensors[name])
+        yield tensor_bytes(tensors[name])
 
 
 _KINDS = {

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cutaway import __version__
 from cutaway.data import Images, Split
+from cutaway.store.saved import tensor_bytes
 
 WHOLE_BYTES = 2**28
 """Pixels up to this many bytes are all taken into a fingerprint, of more only some images."""
@@ -39,18 +40,14 @@ def fingerprint(images: Images) -> str:
     found = hashlib.sha256(repr((images.classes, images.shape)).encode())
     for name, split in images.splits.items():
         found.update(f"/{name}/{len(split)}/".encode())
-        found.update(_bytes(split.labels.cpu()))
+        found.update(tensor_bytes(split.labels.cpu()))
         size = max(1, split.store[:1].numel())
         few = len(split) * size > WHOLE_BYTES
         chosen = torch.arange(_SOME) * len(split) // _SOME if few else torch.arange(len(split))
         for part in chosen.split(1000):
-            found.update(_bytes(_pixels(split, part)))
+            found.update(tensor_bytes(_pixels(split, part)))
     return found.hexdigest()[:16]
 
 
 def _pixels(split: Split, chosen: Tensor) -> Tensor:
     return split.batch(chosen.to(split.index.device)).cpu()
-
-
-def _bytes(tensor: Tensor) -> memoryview:
-    return memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]

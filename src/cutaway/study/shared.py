@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
 from cutaway.data import Images, Split
-from cutaway.errors import StoreError
+from cutaway.disk import write_file
+from cutaway.store.saved import safetensors_pieces
 
 _KEY = "cutaway"
 
@@ -35,15 +36,7 @@ def share_images(images: Images, path: Path) -> None:
         tensors[f"index {name}"] = split.index.contiguous()
         splits[name] = store
     card = json.dumps({"classes": images.classes, "splits": splits, "skipped": images.skipped})
-    part = path.with_suffix(".part")
-    try:
-        save_file({name: tensor.clone() for name, tensor in tensors.items()}, part, {_KEY: card})
-        part.replace(path)
-    except (OSError, SafetensorError) as error:
-        part.unlink(missing_ok=True)
-        raise StoreError(
-            f"The images could not be written to {path} for the workers ({error}). Free some space there."
-        ) from None
+    write_file(path, safetensors_pieces(tensors, {_KEY: card}))
 
 
 def map_images(path: Path) -> Images:

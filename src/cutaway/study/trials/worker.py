@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from cutaway.config import DataConfig, parse_experiment
 from cutaway.data import Images, load_images
@@ -87,7 +87,6 @@ class Report:
             "plateau" or "diverged".
         reason: why, where that is not plain.
         scores: by split, at the end or pause; empty where it was asked to stop or diverged.
-        images: that it was shown since its first step.
         seconds: of training and scoring in this part.
         posted: messages that were sent home.
         parcel: the checkpoint where worker and study share no disk.
@@ -96,7 +95,6 @@ class Report:
     end: str
     reason: str
     scores: Mapping[str, Score]
-    images: int
     seconds: float
     posted: int
     parcel: Parcel | None
@@ -112,7 +110,7 @@ def carry_out(assignment: Assignment, send: Callable[[bytes], None]) -> Report:
     """
     check_program(assignment.program, program(), "this worker")
     if assignment.study in _ASKED:
-        return Report("asked", "", {}, 0, 0.0, 0, None)
+        return Report("asked", "", {}, 0.0, 0, None)
     experiment = parse_experiment(assignment.experiment)
     images = _images(assignment.images, assignment.fingerprint, experiment.data)
     task = prepare(experiment, images, _READY.get(experiment.data))
@@ -142,7 +140,7 @@ def carry_out(assignment: Assignment, send: Callable[[bytes], None]) -> Report:
             end = "late" if late else "paused" if meter.is_reached else "asked"
             scores = {} if end == "asked" else _scores(task, net, assignment.splits)
     seconds = time.perf_counter() - start
-    return Report(end, reason, scores, meter.images, seconds, courier.posted, courier.parcel)
+    return Report(end, reason, scores, seconds, courier.posted, courier.parcel)
 
 
 def ask_to_stop(study: str) -> None:
@@ -193,10 +191,10 @@ class _Meter:
         return self._study in _ASKED or self.is_reached
 
 
-def _scores(task: Task, net: object, splits: Sequence[str]) -> dict[str, Score]:
+def _scores(task: Task, net: nn.Module, splits: Sequence[str]) -> dict[str, Score]:
     """How a net that stopped within an epoch does on some splits."""
     subject = Subject(
-        net,  # type: ignore[arg-type]
+        net,
         task.images.shape,
         task.images.classes,
         task.preprocess,
