@@ -18,6 +18,7 @@ from cutaway.config.data import Fit
 from cutaway.data import SOURCES, Images, Source
 from cutaway.data.idx import write_idx
 from cutaway.data.images import make_split
+from cutaway.look import load
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -354,6 +355,25 @@ def test_a_pyramid_is_drawn_beside_the_sheet(
         code, out, err = cutaway("data", "show", "mnist", "-o", path, "--pyramid", number)
         assert (code, out) == (2, "")
         assert f"from 0 to 8, not {number}" in err
+
+
+def test_a_sheet_is_kept_to_be_drawn_again_with_what_training_does_to_its_images(
+    cutaway: Command, made: Callable[[Images], None], tmp_path: Path
+) -> None:
+    made(dataset(noise(9, 9), noise(2, 10), torch.arange(9) % 2, classes=2, files=False))
+    path = tmp_path / "sheet.npz"
+    words = ["data", "show", "mnist", "-o", path, "--examples", "2", "--split", "train", "--pyramid", "3"]
+    assert cutaway(*words, "--data.augment.jitter", "4")[0] == 0
+    sheet = load(path)
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "sheet-pyramid.npz", path]
+    assert list(sheet.blocks) == ["train", "train, varied"]
+    assert sheet.blocks["train"].pixels.equal(noise(9, 9)[[0, 8, 1, 7]])
+    assert not sheet.blocks["train, varied"].pixels.equal(sheet.blocks["train"].pixels)
+    assert load(tmp_path / "sheet-pyramid.npz").levels[0].equal(noise(9, 9)[3])
+    assert cutaway(*words)[0] == 0
+    assert list(load(path).blocks) == ["train"]
+    assert "no split" in cutaway("data", "show", "mnist", "-o", path, "--split", "none")[2]
+    assert "1 or more" in cutaway("data", "show", "mnist", "-o", path, "--examples", "0")[2]
 
 
 def test_nothing_needs_to_be_written_by_the_users_folder(cutaway: Command, folder: Path) -> None:

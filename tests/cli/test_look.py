@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.cli.arrays import named
 
 from cutaway.look import feature_maps, kernels
 from cutaway.store import Run, Store
@@ -51,7 +52,7 @@ def test_the_numbers_of_maps_are_those_of_feature_maps(
     image = trained.images().split("test").pixels[42:43]
     wanted = feature_maps(trained.subject(), image)
     with np.load(path, allow_pickle=False) as found:
-        assert set(found) == {"image"} | {f"layer.{name}" for name in wanted.layers}
+        assert named(found) == {"image"} | {f"layer.{name}" for name in wanted.layers}
         np.testing.assert_array_equal(found["image"], image.numpy())
         for name, values in wanted.layers.items():
             np.testing.assert_array_equal(found[f"layer.{name}"], values.numpy())
@@ -252,8 +253,8 @@ def test_json_is_one_object_and_numbers_are_whole(
     facts = json.loads(out)
     assert (facts["run"], facts["file"]) == (trained.id, str(path))
     with np.load(path, allow_pickle=False) as found:
-        assert len(found.files) >= 1
-        assert all(np.isfinite(found[name]).all() for name in found.files)
+        assert named(found)
+        assert all(np.isfinite(found[name]).all() for name in named(found))
 
 
 def with_epochs(trained: Run, folder: Path) -> tuple[Path, Run]:
@@ -318,7 +319,7 @@ def test_a_unit_is_followed_and_the_others_are_left_out(
     path = tmp_path / "kernels.npz"
     assert cutaway("look", "kernels", "last", "--unit", "5", "-o", path, "--store", store)[0] == 0
     with np.load(path) as found:  # the first layer has four
-        assert found.files == ["layer.conv2"]
+        assert named(found) == {"layer.conv2"}
         np.testing.assert_array_equal(found["layer.conv2"], kernels(trained.subject()).layers["conv2"][[5]])
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.cli.arrays import named
 
 from cutaway.look import activity, deaths
 from cutaway.store import Run
@@ -36,7 +37,7 @@ def test_the_numbers_are_those_of_activity(
     assert (facts["split"], facts["images"], facts["sampled"]) == ("train", 1000, 40)
     assert facts["classes"] == list("0123456789")
     with np.load(path, allow_pickle=False) as found:
-        assert len(found) == 2 * (len(MEASURES) + 2)
+        assert len(named(found)) == 2 * (len(MEASURES) + 2)
         for name, layer in wanted.layers.items():
             own = facts["layers"][name]
             assert own["units"] == list(range(layer.units))

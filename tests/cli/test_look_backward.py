@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.cli.arrays import named
 from torch import Tensor
 
 from cutaway import look
@@ -117,6 +118,7 @@ def test_json_and_a_picture_of_the_predicted_class(
     wanted = find(subject, image, predicted, **settings)
     assert facts["run"] == trained.id
     assert (facts["image"], facts["predicted"]) == (["7"], [str(predicted)])
+    assert facts["label"] == [str(int(trained.images().split("test").labels[7]))]
     assert (facts["method"], facts["settings"]) == (wanted.method, settings)
     (target,) = facts["targets"]
     assert target["target"] == str(predicted)
@@ -230,7 +232,7 @@ def test_gradcam_of_all_layers_and_of_some(
     code, out, err = cutaway(*line)
     assert (code, err) == (0, "")
     with np.load(path, allow_pickle=False) as found:
-        assert set(found) == {"image", "values", *(f"layer.{name}" for name in all_of_them.layers)}
+        assert named(found) == {"image", "values", *(f"layer.{name}" for name in all_of_them.layers)}
         for name, maps in all_of_them.layers.items():
             np.testing.assert_allclose(found[f"layer.{name}"], maps.numpy(), atol=1e-6)
     predicted = int(subject.predict(image).argmax())

@@ -12,11 +12,11 @@ from PIL import Image
 
 from cutaway.config import Study
 from cutaway.errors import NotFoundError
-from cutaway.look import activity
+from cutaway.look import activity, load
 from cutaway.look.features import sample
 from cutaway.nets import apply_edits, plan
 from cutaway.store import Run
-from cutaway.study import BASE, Origin, Trial, TrialStatus, Variant, archive
+from cutaway.study import BASE, LayerCards, Origin, Trial, TrialStatus, Variant, archive
 from cutaway.study.cards.advice import advise
 from cutaway.study.cards.evidence import run_cards
 from cutaway.study.cards.looking import Looking, Part
@@ -147,6 +147,7 @@ def test_a_study_tells_what_may_go_and_what_has_to_learn(
     line = (*LINE, "--study", "k3x9", "-o", tmp_path / "a.npz", "--store", store)
     code, out, err = cutaway(*line)
     assert (code, err) == (0, "")
+    assert isinstance(load(tmp_path / "a.npz"), LayerCards)
     assert "relu1 may go: +0.08 points (±0.02 with 5 seeds).\n" in out
     assert (
         "conv2 has to learn: random +9.98 points (±0.02 with 5 seeds).  [study k3x9qabc, 5 seeds, test split]"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.cli.arrays import named
 
 from cutaway.look import exemplars
 from cutaway.store import Run
@@ -42,7 +43,7 @@ def test_the_numbers_are_those_of_exemplars(
     assert facts["run"] == trained.id
     assert (facts["split"], facts["images"], facts["sampled"], facts["quantile"]) == ("train", 1000, 40, 0.25)
     with np.load(path, allow_pickle=False) as found:
-        assert len(found) == 2 * (2 + 3 * 4)
+        assert len(named(found)) == 2 * (2 + 3 * 4)
         for name, layer in wanted.layers.items():
             assert found[f"{name}.units"].tolist() == list(range(len(layer.middles)))
             np.testing.assert_array_equal(found[f"{name}.middles"], layer.middles.numpy())
@@ -67,7 +68,7 @@ def test_units_bands_and_split_are_chosen(cutaway: Command, store: Path, tmp_pat
         "conv2": [5, 2],
     }
     with np.load(path) as found:
-        assert set(found) == {
+        assert named(found) == {
             f"{name}.{what}"
             for name in ("conv1", "conv2")
             for what in ("units", "top.images", "top.values", "top.places", "top.boxes")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.cli.arrays import named
 
 from cutaway.look.features import sample
 from cutaway.look.judging import CHANCE, CRITERIA, Judgement, Questions, judge
@@ -43,7 +44,7 @@ def test_the_numbers_are_those_of_judge(
     parts = ("deletion", "insertion", "sensitivity", "correlation", "structure", "seconds")
     with np.load(path, allow_pickle=False) as found:
         rows = {f"{name}.{part}" for name in wanted.rows for part in parts}
-        assert set(found) == {"agreement", "overlap", "classes", "shares"} | rows
+        assert named(found) == {"agreement", "overlap", "classes", "shares"} | rows
         np.testing.assert_allclose(found["agreement"], wanted.agreement, atol=1e-6)
         np.testing.assert_allclose(found["classes"], wanted.classes)
         assert found["shares"].tolist() == wanted.rows[CHANCE].deletion.shares.tolist()

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.cli.arrays import named
 
 from cutaway.look import Knockout, knockout
 from cutaway.look.features import sample
@@ -41,7 +42,7 @@ def test_the_numbers_are_those_of_knockout(
     with np.load(path, allow_pickle=False) as found:
         parts = ("units", "accuracy", "class_accuracy", "objective", "values")
         whole = ("whole_accuracy", "whole_class_accuracy", "whole_objective")
-        assert set(found) == {"accuracy", "class_accuracy", "objective"} | {
+        assert named(found) == {"accuracy", "class_accuracy", "objective"} | {
             f"{name}.{part}" for name in wanted.layers for part in (*parts, *whole)
         }
         for part in ("accuracy", "class_accuracy", "objective"):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.cli.arrays import named
 
 from cutaway.look import (
     L2,
@@ -21,6 +22,7 @@ from cutaway.look import (
     caricature,
     decode,
     invert,
+    load,
     load_decoders,
     maximize,
     walk_images,
@@ -52,7 +54,7 @@ def look(cutaway: Command, store: Path, tmp_path: Path) -> Callable[..., dict[st
         with np.load(path) as arrays:
             return {
                 **json.loads(out),
-                "arrays": {name: torch.from_numpy(arrays[name]) for name in arrays.files},
+                "arrays": {name: torch.from_numpy(arrays[name]) for name in named(arrays.files)},
             }
 
     return run
@@ -166,11 +168,36 @@ def test_a_generator_is_trained_and_used(cutaway: Command, store: Path, trained:
         "look", "train-prior", "last", "--steps", "3", "--code", "4", "--store", str(store)
     )
     assert (code, err) == (0, "")
-    assert out.endswith(f"{path}\n")
+    assert f"{path}\n" in out
+    assert out.endswith(f"{path.with_name('train-prior.png')}\n")
+    with Image.open(path.with_name("train-prior.png")) as picture:
+        assert min(picture.size) > 100
     words = ["look", "maximize", "last", "--class", "3", "--generator", "--steps", "2", "--json"]
     code, out, err = cutaway(*words, "--store", str(store))
     assert (code, err) == (0, "")
     assert json.loads(out)["images"][0]["target"] == "3"
+
+
+def test_a_generator_can_be_drawn_again(look: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    told = look("train-prior", "last", "--steps", "2", "--code", "3")
+    found = load(tmp_path / "found.npz")
+    assert found.images.equal(told["arrays"]["images"])
+    assert found.losses.shape == (2,)
+    assert told["last_loss"] == pytest.approx(float(found.losses.mean()), rel=1e-6)
+
+
+@pytest.mark.parametrize("words", [["invert", *FEW], ["decode", "--steps", "2", "--train"]])
+def test_few_images_are_shown_and_all_are_measured(
+    look: Callable[..., dict[str, Any]], tmp_path: Path, words: list[str]
+) -> None:
+    images = ["--image", "0", "--image", "1", "--image", "2"]
+    told = look(words[0], "last", "--layer", "relu1", *images, "--shown", "1", *words[1:])
+    assert told["arrays"]["image"].shape[0] == told["arrays"]["layer.relu1"].shape[0] == 1
+    found = load(tmp_path / "found.npz")
+    assert found.pixel_error["relu1"].shape == (3,)
+    layer = told["layers"]["relu1"]
+    errors = layer if isinstance(layer, list) else layer["pixel_error"]
+    assert errors == pytest.approx(found.pixel_error["relu1"].tolist())
 
 
 @pytest.mark.parametrize(

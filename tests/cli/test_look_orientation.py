@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.cli.arrays import named
 
 from cutaway.look import orientation
 from cutaway.store import Run, Store
@@ -36,7 +37,7 @@ def test_the_numbers_are_those_of_orientation(
     assert list(wanted.layers) == ["conv1", "conv2"]
     with np.load(path, allow_pickle=False) as found:
         parts = ("answers", "even", "curves", *MEASURES)
-        assert set(found) == {"angles", "wavelengths"} | {
+        assert named(found) == {"angles", "wavelengths"} | {
             f"{n}.{part}" for n in wanted.layers for part in parts
         }
         assert found["angles"].tolist() == list(range(0, 180, 15))

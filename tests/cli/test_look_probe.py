@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.cli.arrays import named
 
 from cutaway.look import Reading, probe, retention
 from cutaway.store import Run
@@ -59,7 +60,7 @@ def test_facts_numbers_and_lines_are_those_of_probe(cutaway: Command, trained: R
     for key, side in (("layers", wanted.layers), ("random", wanted.random)):
         assert facts[key] == {name: told(reading) for name, reading in side.items()}
     with np.load(path) as found:
-        assert set(found.files) == {
+        assert named(found) == {
             "pixels",
             *(f"{s}.{n}" for s in ("layer", "random") for n in wanted.layers),
         }

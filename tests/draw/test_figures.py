@@ -175,6 +175,17 @@ def test_a_curve_over_orders_of_magnitude_has_a_logarithmic_scale() -> None:
     assert linear.get_ylim()[0] == 0
 
 
+@pytest.mark.parametrize(("epochs", "dots"), [(50, True), (51, False)])
+def test_many_epochs_are_a_line_without_dots(*, epochs: int, dots: bool) -> None:
+    rows = [
+        EpochRow(number, 0.1, 1.0, 100.0, True, {"train": Score(1.0, 0.5, 0.1, 10)})
+        for number in range(1, epochs + 1)
+    ]
+    (line,) = plot_epochs(rows).axes[0].get_lines()
+    assert (line.get_marker() == "o") == dots
+    assert len(np.asarray(line.get_xdata())) == epochs
+
+
 def test_every_kind_of_result_can_be_saved(trained: Run) -> None:
     for result in (some_maps(), Kernels({"c": torch.randn(3, 2, 3, 3)}), some_answers(), trained):
         for kind in ("png", "svg", "pdf"):

@@ -91,6 +91,11 @@ def test_a_filter_of_many_channels_shows_every_slice_in_order(channels: int) -> 
         assert np.isnan(shown[:, 2::3]).all()
 
 
+@pytest.mark.parametrize(("channels", "size"), [(2, (3, 5)), (3, (3, 8)), (4, (7, 5)), (5, (7, 8))])
+def test_slices_of_colours_stand_in_a_row_and_more_in_a_square(channels: int, size: tuple[int, int]) -> None:
+    assert kernel_mosaic(torch.ones(2, channels, 3, 2)).tiles.shape[1:] == size
+
+
 def test_a_filter_of_zeros_is_marked() -> None:
     weights = torch.ones(4, 2, 3, 3)
     weights[1] = 0

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
 
 from cutaway.draw import plot
-from cutaway.look import Caricature, Compared, Decoded, Inverted, Maximized, Recipe, TotalVariation, Walk
+from cutaway.errors import ConfigError
+from cutaway.look import (
+    Caricature,
+    Compared,
+    Decoded,
+    Generated,
+    Inverted,
+    Maximized,
+    Recipe,
+    TotalVariation,
+    Walk,
+)
 
 IMAGES = torch.rand(3, 1, 5, 6, generator=torch.Generator().manual_seed(0))
 DEPTH = {"conv1": torch.tensor([0.1, 0.2, 0.3]), "dense1": torch.tensor([0.4, 0.5, 0.6])}
@@ -45,6 +58,12 @@ def test_what_units_prefer() -> None:
     assert "TotalVariation" in figure.get_suptitle()
 
 
+def test_a_generator_is_named_as_the_prior() -> None:
+    made = replace(maximized(), generated=True, recipe=Recipe(3))
+    assert plot(made).get_suptitle() == "net: a generator"
+    assert plot(replace(made, generated=False)).get_suptitle() == "net: no prior"
+
+
 def test_many_units_take_several_rows() -> None:
     assert pictured(plot(maximized(23))) == 23
 
@@ -71,6 +90,24 @@ def test_images_and_errors_by_depth(result: Inverted | Decoded, curves: int) -> 
     assert len(lines) == curves
     assert np.asarray(lines[0].lines[-1].get_ydata()).tolist() == pytest.approx([0.2, 0.5])
     assert [label.get_text() for label in lines[0].get_xticklabels()] == ["conv1", "dense1"]
+
+
+def test_errors_are_of_more_images_than_are_shown() -> None:
+    result = Inverted(IMAGES, dict.fromkeys(DEPTH, IMAGES), DEPTH, DEPTH, {}, Recipe()).only(1)
+    figure = plot(result)
+    assert titles(figure) == ["image\n", "conv1\n0.100", "dense1\n0.400"]
+    lines = [axes for axes in figure.axes if axes.lines]
+    assert [len(np.asarray(line.get_ydata())) for line in lines[0].lines] == [3, 3, 2]
+    with pytest.raises(ConfigError, match="shown should be 1 or more, not 0"):
+        result.only(0)
+
+
+def test_what_a_generator_learnt() -> None:
+    figure = plot(Generated(IMAGES, torch.tensor([3.0, 2.0, 1.5]), "net"))
+    assert pictured(figure) == 3
+    (curve,) = [axes for axes in figure.axes if axes.lines]
+    assert np.asarray(curve.lines[0].get_xydata()).tolist() == [[1, 3], [2, 2], [3, 1.5]]
+    assert figure.get_suptitle() == "net: what a generator makes of codes drawn at random"
 
 
 def test_caricatures() -> None:

@@ -11,14 +11,16 @@ import pytest
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 import cutaway
 from cutaway.data import Images, Split, gaussian_pyramid
+from cutaway.data.examples import EXAMPLES, MOST_CLASSES, choose_examples, evenly
 from cutaway.data.images import make_split
-from cutaway.draw.sheet import EXAMPLES, MOST_CLASSES, Pyramid, evenly
+from cutaway.draw.sheet import Pyramid
 
 Array = NDArray[np.uint8]
 
@@ -83,6 +85,36 @@ def test_a_block_for_each_split_a_row_for_each_class_and_examples_evenly_over_al
     assert yes[-1] == 108
     assert len(set(yes)) == EXAMPLES
     assert numbers(figure.axes[1], 2, (96, 96)) == [[0], [1, 3]]
+
+
+def test_classes_may_stand_side_by_side_with_fewer_examples() -> None:
+    labels = torch.arange(40) % 5
+    images = Images(tuple("abcde"), {"train": numbered(40, (1, 48, 48), labels, 5)})
+    figure = cutaway.plot(choose_examples(images, 2), columns=2)
+    left, right = figure.axes
+    assert [text.get_text() for text in left.texts] == ["a", "b", "c"]
+    assert [text.get_text() for text in right.texts] == ["d", "e"]
+    for axes, grey in ((left, [[0, 35], [1, 36], [2, 37]]), (right, [[3, 38], [4, 39]])):
+        array = shown(axes)
+        assert array.shape == (300, 196, 3)
+        found = [[int(array[row * 100, column * 100, 0]) for column in range(2)] for row in range(len(grey))]
+        assert found == grey
+    assert (shown(right)[200:] == 255).all()
+    boxes = [axes.get_window_extent() for axes in figure.axes]
+    assert boxes[0].x1 < boxes[1].x0
+    assert boxes[1].x1 <= figure.bbox.width
+    # "train: 40 images" is wider than one example of 48 pixels; the name alone stands there then.
+    one = cutaway.plot(choose_examples(images, 1))
+    assert one.axes[0].get_title(loc="left") == "train"
+    assert left.get_title(loc="left") == "train: 40 images"
+    # What stands above narrow blocks does not run into the next one.
+    split = numbered(40, (1, 40, 40), labels, 5)
+    narrow = cutaway.plot(choose_examples(Images(tuple("abcde"), {"a longer name": split, "test": split}), 1))
+    saved(narrow)
+    extents = {
+        text.get_text(): text.get_window_extent() for text in narrow.findobj(Text) if isinstance(text, Text)
+    }
+    assert extents["a longer name"].x1 < extents["test"].x0
 
 
 def test_a_class_without_images_leaves_its_row_empty() -> None:

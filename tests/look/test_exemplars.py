@@ -150,6 +150,27 @@ def test_some_units_alone_keep_their_numbers() -> None:
         found.class_names("0", -1)
 
 
+def test_what_is_lean_has_the_pixels_of_exemplars_alone() -> None:
+    whole = exemplars(make_subject(), make_split(), ["0", "4"], count=2, sample=10)
+    lean = whole.lean()
+    shown = [
+        band
+        for layer in whole.layers.values()
+        for one in (layer.top, layer.middle, layer.bottom)
+        for band in one.images.flatten().tolist()
+    ]
+    assert len(lean.split.store) == len(set(shown)) < len(whole.split)
+    assert len(lean.split) == len(whole.split)
+    for layer in whole.layers:
+        for unit in whole.numbers(layer):
+            assert lean.class_names(layer, unit) == whole.class_names(layer, unit)
+            for one, other in zip(lean.crops(layer, unit), whole.crops(layer, unit), strict=True):
+                assert one.equal(other)
+    absent = next(at for at in range(70) if at not in shown)
+    with pytest.raises(IndexError):
+        lean.split.batch(torch.tensor([absent]))
+
+
 def test_what_is_kept_grows_with_units_and_count_alone() -> None:
     from cutaway.look.exemplars import FindExemplars
     from cutaway.look.survey import survey

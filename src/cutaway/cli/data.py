@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from cutaway.config import DataConfig
     from cutaway.data import Images, Split
     from cutaway.data.duplicates import Duplicate
+    from cutaway.data.examples import Examples
+    from cutaway.draw.sheet import Pyramid
 
 app = App(name="data", help="List sources of images, show what is in one.")
 app.command("cutaway.cli.fetch:fetch", name="fetch", help="Download a dataset, checked, from mirrors.")
@@ -30,6 +32,9 @@ _ENDS = 10
 
 _MOST_LINES = 5
 """Files that a warning names."""
+
+_ARRAYS = ".npz"
+"""A sheet that is written so can be drawn again without the images."""
 
 _IMBALANCED = 1.5
 """From this ratio on, of the largest class to the smallest, accuracy says more of the large ones."""
@@ -63,6 +68,8 @@ def show(
     validation: Annotated[float | None, Parameter(negative="")] = None,
     skip_bad: Annotated[bool, Parameter(negative="")] = False,
     output: Output = None,
+    examples: Number = None,
+    split: Annotated[list[str] | None, Parameter(negative="")] = None,
     pyramid: Number = None,
     duplicates: bool = True,
     json: Json = False,
@@ -91,30 +98,46 @@ def show(
     skip_bad
         leave files out that can't be read, and tell which
     output
-        where to write the sheet of examples: .png, .svg or .pdf
+        where to write the sheet of examples: .png, .svg, .pdf; or .npz, to be drawn again by cutaway.plot.
+        Where the images are varied in training, it shows that too
+    examples
+        of each class on the sheet; 10 when not given
+    split
+        which is on the sheet; all when not given
     pyramid
         a training image, counted from 0, at ever smaller sizes: drawn beside the sheet, as NAME-pyramid
     duplicates
         look for images that stand in two splits
     """
-    from cutaway.data import load_images
+    from cutaway.data import Augment, load_images
     from cutaway.data.duplicates import find_duplicates
+    from cutaway.data.examples import EXAMPLES, choose_examples
 
-    if pyramid is not None and not output:
-        raise ConfigError("--pyramid needs a file to be drawn beside: give one, such as -o sheet.png.")
-    if output:
+    asked = {"pyramid": pyramid, "examples": examples, "split": split}
+    if alone := next((name for name, value in asked.items() if value is not None and not output), ""):
+        raise ConfigError(f"--{alone} is of a picture: say where to write it, such as -o sheet.png.")
+    if examples is not None and examples < 1:
+        raise ConfigError(f"--examples should be 1 or more, not {examples}.")
+    if output and output.suffix != _ARRAYS:
         picture_kind(output)  # a wrong one is told before the data is read
     given: dict[str, Any] = {"path": _quoted(path), "characters": _quoted(characters)}
     given |= {"size": size, "fit": fit, "channels": channels, "per_class": per_class}
     given |= {"validation": validation, "skip_bad": skip_bad or None}
-    images = load_images(_config(source, {k: v for k, v in given.items() if v is not None}, fields))
+    config = _config(source, {k: v for k, v in given.items() if v is not None}, fields)
+    images = load_images(config)
+    for name in split or ():
+        images.split(name)
     facts = {"source": source, **_facts(images)}
     if pyramid is not None and not 0 <= pyramid < len(images.splits["train"]):
         count = len(images.splits["train"])
         raise ConfigError(f"--pyramid should be a training image from 0 to {count - 1}, not {pyramid}.")
     found = find_duplicates(images) if duplicates else None
     facts["duplicates"] = None if found is None else _duplicate_facts(images, found)
-    facts |= _draw(images, output, pyramid)
+    facts |= {"sheet": None, "pyramid": None}
+    if output:
+        augment = Augment.fit(config.augment, images.splits["train"])
+        sheet = choose_examples(images, examples or EXAMPLES, split or (), augment)
+        facts |= _draw(images, sheet, output, pyramid)
     if json:
         say_json(facts)
         return
@@ -264,17 +287,13 @@ def _note_some(heading: str, lines: Sequence[str]) -> None:
         note(f"  … and {len(lines) - _MOST_LINES:,} more")
 
 
-def _draw(images: Images, output: Path | None, number: int | None) -> dict[str, str | None]:
+def _draw(images: Images, sheet: Examples, output: Path, number: int | None) -> dict[str, str | None]:
     """Write the sheet, and beside it the pyramid; where they are."""
-    written: dict[str, str | None] = {"sheet": None, "pyramid": None}
-    if not output:
-        return written
     from cutaway.data import gaussian_pyramid
-    from cutaway.draw import plot
     from cutaway.draw.sheet import Pyramid
 
-    write_figure(plot(images), output, dpi=None)
-    written["sheet"] = str(output)
+    _write(sheet, output)
+    written: dict[str, str | None] = {"sheet": str(output), "pyramid": None}
     if number is not None:
         import torch
 
@@ -282,6 +301,18 @@ def _draw(images: Images, output: Path | None, number: int | None) -> dict[str, 
         pixels = train.batch(torch.tensor([number]))[0]
         title = f"training image {number}: {images.classes[int(train.labels[number])]}"
         beside = output.with_stem(f"{output.stem}-pyramid")
-        write_figure(plot(Pyramid(gaussian_pyramid(pixels), title)), beside, dpi=None)
+        _write(Pyramid(gaussian_pyramid(pixels), title), beside)
         written["pyramid"] = str(beside)
     return written
+
+
+def _write(result: Examples | Pyramid, output: Path) -> None:
+    """A picture, or what it is made of."""
+    if output.suffix == _ARRAYS:
+        from cutaway.look import save
+
+        save(result, output)
+        return
+    from cutaway.draw import plot
+
+    write_figure(plot(result), output, dpi=None)

@@ -43,6 +43,10 @@ MEASURES = {
 SPLIT_COLOURS = {"train": "#7f7f7f", "validation": "#1f77b4", "test": "#d62728"}
 
 
+_FEW = 50
+"""Epochs of which each has a dot; the dots of more would be a band."""
+
+
 def _draw_curve(axes: Axes, epochs: Sequence[EpochRow], field: str, label: str, factor: float) -> None:
     """One measure by epoch, a line for each split, on a scale that suits its span."""
     for split, colour in SPLIT_COLOURS.items():
@@ -50,7 +54,8 @@ def _draw_curve(axes: Axes, epochs: Sequence[EpochRow], field: str, label: str, 
             (row.epoch, getattr(row.scores[split], field) * factor) for row in epochs if split in row.scores
         ]
         if points:
-            axes.plot(*zip(*points, strict=True), color=colour, label=split, marker="o", markersize=4)
+            marker = "o" if len(points) <= _FEW else None
+            axes.plot(*zip(*points, strict=True), color=colour, label=split, marker=marker, markersize=4)
     axes.set_xlabel("epoch")
     axes.set_ylabel(label)
     lines = [value for line in axes.get_lines() for value in np.asarray(line.get_ydata()) if value > 0]

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from cutaway.data.examples import evenly
 from cutaway.draw.figures import FAINT, INK, plot
 from cutaway.draw.palette import Pixels
-from cutaway.draw.sheet import evenly
 from cutaway.errors import ConfigError
 from cutaway.look import Exemplars
 from cutaway.look.exemplars import BANDS, BandName

@@ -106,14 +106,19 @@ def map_mosaic(maps: Tensor, blank: Tensor, numbers: Sequence[int] | None = None
     return Mosaic(values, columns, range(len(maps)) if numbers is None else numbers, blank.tolist())
 
 
+_SIDE_BY_SIDE = 3
+"""Slices of a filter that stand in one row; more make a square."""
+
+
 def kernel_mosaic(weights: Tensor, numbers: Sequence[int] | None = None) -> Mosaic:
     """The mosaic of a conv's kernels, ``(O, I, h, w)``.
 
     With one input channel a tile is a kernel. With more, a tile is a filter: its slices side by
-    side, one for each input channel, laid out nearly square.
+    side, one for each input channel: up to three in a row, more laid out nearly square.
     """
     filters, channels, height, width = weights.shape
-    across = math.ceil(math.sqrt(channels))
+    # Three, as of colours, in a square would leave a hole.
+    across = channels if channels <= _SIDE_BY_SIDE else math.ceil(math.sqrt(channels))
     down = math.ceil(channels / across)
     values = weights.numpy()
     if channels == 1:

@@ -12,10 +12,13 @@ from torch import Tensor
 
 from cutaway.draw.figures import FAINT, INK, plot
 from cutaway.draw.gallery import Row, draw_gallery, gallery_size, tidy
-from cutaway.look.optimising import Caricature, Compared, Decoded, Inverted, Maximized, Walk
+from cutaway.look.optimising import Caricature, Compared, Decoded, Generated, Inverted, Maximized, Walk
 
 _ACROSS = 10
 """Images in a row."""
+
+_CODES = 8
+"""Images of random codes in a row."""
 
 _CURVES = 1.9
 """Inches of the curves below the images."""
@@ -77,7 +80,8 @@ def _preferred(result: Maximized, at: int) -> str:
 
 
 def _priors(result: Maximized) -> str:
-    names = [type(prior).__name__ for prior in result.recipe.priors]
+    names = ["a generator"] if result.generated else []
+    names += [type(prior).__name__ for prior in result.recipe.priors]
     wobble = [] if result.recipe.wobble.still else ["Wobble"]
     return ", ".join([*names, *wobble]) or "no prior"
 
@@ -93,6 +97,21 @@ def _(result: Inverted) -> Figure:
 def _(result: Decoded) -> Figure:
     """The originals, then what the decoder of each layer gives back; below, the error by depth."""
     return _by_depth(result, "what decoders give back from each layer", {})
+
+
+@plot.register
+def _(result: Generated) -> Figure:
+    """Images of codes drawn at random; below, the loss of each step."""
+    rows = [Row("", result.images[first : first + _CODES]) for first in range(0, len(result.images), _CODES)]
+    width, height = gallery_size(rows, _CURVES)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(height - _CURVES, _CURVES), squeeze=False)[:, 0]
+    draw_gallery(above, rows)
+    axes = below.subplots()
+    axes.plot(range(1, len(result.losses) + 1), result.losses.numpy(), linewidth=0.8, color=INK)
+    tidy(axes, "loss, nats an image", "steps")
+    _head(figure, result.subject, "what a generator makes of codes drawn at random")
+    return figure
 
 
 @plot.register

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cutaway.data.examples import evenly
 from cutaway.draw.depth import Point, depth_width, draw_depth
 from cutaway.draw.figures import FAINT, INK, plot
-from cutaway.draw.sheet import evenly
 from cutaway.look import Kept, Retention
 
 _MOST_ROWS = 16

@@ -6,39 +6,33 @@ small images stay sharp, and large ones were shrunk before and leave a small fil
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from torch import Tensor
 
-from cutaway.data import Images, Split
+from cutaway.data import Images
+from cutaway.data.examples import LONGEST_SIDE, Block, Examples, choose_examples
 from cutaway.draw.figures import plot
 from cutaway.draw.palette import Pixels
 
 DPI = 150
 """Dots an inch that a sheet is made for."""
 
-EXAMPLES = 10
-"""Examples of a class in each split."""
-
-MOST_CLASSES = 40
-"""Rows of a sheet; more classes than these make a picture that no viewer opens gladly."""
-
-_TILE = 96  # pixels of an example's longer side at most
 _GAP = 4  # pixels between examples
 _BETWEEN = 40  # pixels between splits
 _HEADING = 40  # pixels above a split
 _FOOT = 34  # pixels below, where classes are left out
 _LONGEST = 26  # letters of a class name that are shown
 _SIZE = 8  # points of a class name
+_TITLE = 9  # points of a split's name
 _LEVEL = 240  # pixels of a pyramid's first level, at most where it is not larger by itself
 _NARROWEST = 90  # pixels of a level's column, for its title
 _INK, _FINE, _PAPER = "#333333", "#8a8a8a", 255
@@ -58,36 +52,48 @@ class Pyramid:
 
 
 @plot.register
-def draw_examples(images: Images) -> Figure:
-    """A block for each split, a row for each class, ten examples taken evenly over the class's images.
+def draw_images(images: Images, **options: Any) -> Figure:
+    """Ten examples of every class in each split, with the options of :func:`draw_examples`."""
+    return draw_examples(choose_examples(images), **options)
 
-    Of more than 40 classes as many are shown, taken evenly over all; a line below tells how many are
-    not.
+
+@plot.register
+def draw_examples(examples: Examples, columns: int = 1) -> Figure:
+    """A block for each split, a row for each class.
+
+    Where classes are left out, a line below tells how many.
+
+    Args:
+        examples: of every class.
+        columns: how many times classes stand side by side, for few examples of many classes.
     """
-    total = len(images.classes)
-    labels = evenly(total, MOST_CLASSES)
-    tiles = [_tile(split.shape) for split in images.splits.values()]
+    names = [_short(name) for name in examples.classes]
+    rows = max(1, math.ceil(len(names) / columns))
+    tiles = [_tile(block.pixels) for block in examples.blocks.values()]
     step = max(height for height, _ in tiles) + _GAP
-    names = [_short(images.classes[label]) for label in labels]
+    widths = [examples.most * (width + _GAP) - _GAP for _, width in tiles]
     left = round(max(map(_width, names), default=0.0)) + 4 * _GAP
-    widths = [EXAMPLES * (width + _GAP) - _GAP for _, width in tiles]
-    foot = _FOOT if len(labels) < total else _GAP
-    size = (len(labels) * step + _HEADING + foot, left + sum(widths) + (len(widths) - 1) * _BETWEEN + _GAP)
+    # A block of few examples may be narrower than what stands above it.
+    spans = [max(w, round(_width(n, _TITLE))) for n, w in zip(examples.blocks, widths, strict=True)]
+    wide = left + sum(spans) + (len(spans) - 1) * _BETWEEN
+    hidden = examples.total - len(names)
+    foot = _FOOT if hidden else _GAP
+    starts = range(0, len(names), rows)
+    size = (rows * step + _HEADING + foot, len(starts) * (wide + _BETWEEN) - _BETWEEN + _GAP)
     figure = _figure(*size)
-    x = left
-    for (name, split), tile, width in zip(images.splits.items(), tiles, widths, strict=True):
-        axes = _axes(figure, x, _HEADING, (len(labels) * step, width))
-        canvas = _block(split, labels, tile, step, width)
-        axes.imshow(canvas, interpolation="none", aspect="auto")
-        count = "1 image" if len(split) == 1 else f"{len(split):,} images"
-        axes.set_title(f"{name}: {count}", size=9, loc="left", color=_INK)
-        x += width + _BETWEEN
-    for row, text in enumerate(names):
-        # A dollar sign in a class name is no formula.
-        style: dict[str, Any] = {"size": _SIZE, "ha": "right", "va": "center", "parse_math": False}
-        figure.axes[0].text(-2 * _GAP, row * step + tiles[0][0] / 2, text, color=_INK, **style)
-    if len(labels) < total:
-        told = f"{len(labels)} of {total:,} classes; {total - len(labels):,} are not shown"
+    for column, start in enumerate(starts):
+        x = column * (wide + _BETWEEN) + left
+        for at, (name, block) in enumerate(examples.blocks.items()):
+            tile, width = tiles[at], widths[at]
+            axes = _axes(figure, x, _HEADING, (rows * step, width))
+            canvas = _canvas(block, range(start, start + rows), tile, step, width)
+            axes.imshow(canvas, interpolation="none", aspect="auto")
+            axes.set_title(_heading(name, block.count, spans[at]), size=_TITLE, loc="left", color=_INK)
+            if at == 0:
+                _write_names(axes, names[start : start + rows], step, tile[0])
+            x += spans[at] + _BETWEEN
+    if hidden:
+        told = f"{len(names)} of {examples.total:,} classes; {hidden:,} are not shown"
         figure.text(left / size[1], 0.35 * foot / size[0], told, size=8, color=_FINE)
     return figure
 
@@ -117,44 +123,42 @@ def draw_pyramid(pyramid: Pyramid) -> Figure:
     return figure
 
 
-def evenly(count: int, most: int) -> list[int]:
-    """At most ``most`` of ``count`` places, the first and the last among them, evenly apart."""
-    if count <= most:
-        return list(range(count))
-    return [round(at * (count - 1) / (most - 1)) for at in range(most)]
+def _write_names(axes: Axes, names: Sequence[str], step: int, tile: int) -> None:
+    """Class names to the left of a block, one beside each row."""
+    for row, name in enumerate(names):
+        # A dollar sign in a class name is no formula.
+        style: dict[str, Any] = {"size": _SIZE, "ha": "right", "va": "center", "parse_math": False}
+        axes.text(-2 * _GAP, row * step + tile / 2, name, color=_INK, **style)
 
 
-def _block(split: Split, labels: Sequence[int], tile: tuple[int, int], step: int, width: int) -> Pixels:
-    """The examples of one split: ``(H, W, 3)``; grey as three equal colours, which no palette rounds."""
+def _heading(name: str, count: int, width: int) -> str:
+    """What stands above a block; without the number of its images where that has no room or no sense."""
+    told = f"{name}: 1 image" if count == 1 else f"{name}: {count:,} images"
+    return told if count and _width(told, _TITLE) <= width else name
+
+
+def _canvas(block: Block, labels: range, tile: tuple[int, int], step: int, width: int) -> Pixels:
+    """The examples of some classes: ``(H, W, 3)``; grey as three equal colours, which no palette rounds."""
     canvas = np.full((len(labels) * step, width, 3), _PAPER, np.uint8)
     for row, label in enumerate(labels):
-        members = (split.labels == label).nonzero().flatten()
-        chosen = members[evenly(len(members), EXAMPLES)]
-        for column, picture in enumerate(_sized(split.batch(chosen), tile)):
+        for column, picture in enumerate(_sized(block.pixels[block.labels == label], tile)):
             top, left = row * step, column * (tile[1] + _GAP)
             canvas[top : top + tile[0], left : left + tile[1]] = picture
     return canvas
 
 
 def _sized(pixels: Tensor, tile: tuple[int, int]) -> Pixels:
-    """Images ``(N, C, H, W)`` at the size of a tile: ``(N, h, w, C)``."""
-    height, width = pixels.shape[2:]
-    if tile[0] >= height and tile[1] >= width:
-        factors = (tile[0] // height, tile[1] // width)
-        found = pixels.repeat_interleave(factors[0], 2).repeat_interleave(factors[1], 3)
-    else:
-        small = F.interpolate(pixels.float(), tile, mode="bilinear", antialias=True, align_corners=False)
-        found = small.round().clamp(0, 255).to(torch.uint8)
+    """Images ``(N, C, H, W)`` at the size of a tile, a whole multiple of theirs: ``(N, h, w, C)``."""
+    factors = (tile[0] // pixels.shape[2], tile[1] // pixels.shape[3])
+    found = pixels.repeat_interleave(factors[0], 2).repeat_interleave(factors[1], 3)
     return found.permute(0, 2, 3, 1).numpy()
 
 
-def _tile(shape: tuple[int, int, int]) -> tuple[int, int]:
-    """Height and width of an example: a whole multiple of a small image, a large one shrunk."""
-    _, height, width = shape
-    longer = max(height, width)
-    if longer <= _TILE:
-        return height * (_TILE // longer), width * (_TILE // longer)
-    return max(1, round(height * _TILE / longer)), max(1, round(width * _TILE / longer))
+def _tile(pixels: Tensor) -> tuple[int, int]:
+    """Height and width of an example of ``(N, C, H, W)``: a whole multiple of a small image."""
+    height, width = pixels.shape[2:]
+    factor = max(1, LONGEST_SIDE // max(height, width))
+    return height * factor, width * factor
 
 
 def _figure(height: int, width: int) -> Figure:
@@ -175,7 +179,7 @@ def _short(name: str) -> str:
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
-def _width(text: str) -> float:
-    """Pixels that a class name takes."""
-    width, _, _ = text_to_path.get_text_width_height_descent(text, FontProperties(size=_SIZE), ismath=False)
+def _width(text: str, size: int = _SIZE) -> float:
+    """Pixels that a text takes, of a class name's size when none is given."""
+    width, _, _ = text_to_path.get_text_width_height_descent(text, FontProperties(size=size), ismath=False)
     return float(width) * DPI / 72

@@ -4,6 +4,7 @@ from cutaway.look.activity import Activity, LayerActivity, MeasureActivity, acti
 from cutaway.look.address import Address
 from cutaway.look.adversarial import Adversarial, fgsm, pgd
 from cutaway.look.answers import Answers, Mistake, answers
+from cutaway.look.archive import load, save
 from cutaway.look.backward import (
     COMPOSITES,
     METHODS,
@@ -69,6 +70,7 @@ from cutaway.look.optimising import (
     Compared,
     Decoded,
     Decoders,
+    Generated,
     Generator,
     Inverted,
     Maximized,
@@ -138,6 +140,7 @@ __all__ = [
     "FindExemplars",
     "Flat",
     "Gamma",
+    "Generated",
     "Generator",
     "GradCam",
     "Inverted",
@@ -206,6 +209,7 @@ __all__ = [
     "kernels",
     "knockout",
     "layers",
+    "load",
     "load_decoders",
     "load_generator",
     "lrp",
@@ -220,6 +224,7 @@ __all__ = [
     "rise",
     "robustness",
     "saliency",
+    "save",
     "save_decoders",
     "save_generator",
     "selectivity",

@@ -116,6 +116,19 @@ class Exemplars:
             units={layer: [self.numbers(layer)[row] for row in at] for layer, at in kept.items()},
         )
 
+    def lean(self) -> Exemplars:
+        """The same with the pixels of the exemplars alone, to be kept: a file with the dataset is large.
+
+        Positions and labels are the dataset's still; an image that is no exemplar is an IndexError.
+        """
+        bands = [layer.band(name) for layer in self.layers.values() for name in BANDS]
+        shown = torch.cat([band.images.flatten() for band in bands]).unique()
+        index = torch.full((len(self.split),), len(shown))
+        index[shown] = torch.arange(len(shown))
+        pixels = self.split.batch(shown.to(self.split.index.device)).cpu()
+        names = [self.split.name(at) for at in shown.tolist()] if self.split.names else ()
+        return replace(self, split=Split(pixels, self.split.labels.cpu(), index, names))
+
     def crops(self, layer: str, unit: int, band: BandName = "top") -> list[Tensor]:
         """The receptive fields of a unit's exemplars on their images, each ``(C, h, w)`` uint8.
 

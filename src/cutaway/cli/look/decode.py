@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from cutaway.cli.console import RunName, say, say_json
+from cutaway.cli.console import RunName
 from cutaway.cli.look.maximize import prior_path
-from cutaway.cli.look.view import ImageNames, Layers, SplitName, View, ViewOptions, file_name
+from cutaway.cli.look.view import ImageNames, Layers, Shown, SplitName, View, ViewOptions, file_name
 
 if TYPE_CHECKING:
     from cutaway.look.optimising import Decoders
@@ -29,6 +29,7 @@ def decode(
     layer: Layers = None,
     image: ImageNames = ("0", "1", "2", "3", "4", "5"),
     split: SplitName = "test",
+    shown: Shown = 0,
     steps: Steps = 300,
     train: Annotated[bool, Parameter(negative="")] = False,
     seed: Seed = 0,
@@ -56,7 +57,7 @@ def decode(
     if decoders is None:
         decoders = train_decoders(view.subject, view.split("train"), layer, steps=steps, seed=seed)
         save_decoders(decoders, path)
-    found = give_back(view.subject, decoders, view.images(image, split))
+    found = give_back(view.subject, decoders, view.images(image, split)).only(shown or len(image))
     view.answer(
         found,
         file_name("decode", [Path(name).stem for name in image], layer),
@@ -105,6 +106,8 @@ def train_prior(
 ) -> None:
     """Train a generator on the run's own images, for cutaway look maximize RUN --generator.
 
+    The picture has images that it makes of codes drawn at random.
+
     Parameters
     ----------
     steps
@@ -114,15 +117,18 @@ def train_prior(
     seed
         of weights, order and draws
     """
-    from cutaway.look.optimising import save_generator, train_generator
+    from cutaway.look.optimising import generate, save_generator, train_generator
 
     view = options.open(run)
     made = train_generator(view.split("train"), steps=steps, code=code, seed=seed)
     path = prior_path(view)
     save_generator(made, path)
     first, last = float(made.losses[:20].mean()), float(made.losses[-20:].mean())
-    if options.json:
-        say_json({"run": view.run.id, "first_loss": first, "last_loss": last, "file": str(path)})
-        return
-    say(f"loss {first:.0f} at the beginning, {last:.0f} at the end (nats an image)")
-    say(str(path))
+    found = generate(made, seed=seed, subject=view.subject.name)
+    view.answer(
+        found,
+        "train-prior",
+        {"images": found.images, "losses": found.losses},
+        {"first_loss": first, "last_loss": last, "prior": str(path)},
+        [f"loss {first:.0f} at the beginning, {last:.0f} at the end (nats an image)", str(path)],
+    )

@@ -81,7 +81,7 @@ def exemplars(
         result = result.only(unit)
     bands = tuple(name for name in BANDS if name in (band or BANDS))
     view.answer(
-        result,
+        result.lean(),
         file_name("exemplars", layer, unit, band, [] if split == "train" else [split]),
         _arrays(result, bands),
         {

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from cutaway.cli.console import RunName
 from cutaway.cli.look.recipe import RECIPE, RecipeOptions
 from cutaway.cli.look.target import TargetUnits
-from cutaway.cli.look.view import ImageNames, Layers, SplitName, ViewOptions, file_name
+from cutaway.cli.look.view import ImageNames, Layers, Shown, SplitName, ViewOptions, file_name
 from cutaway.errors import ConfigError
 
 
@@ -22,6 +22,7 @@ def invert(
     distance: Annotated[Literal["euclidean", "cosine", "l1", "gram"], Parameter(negative="")] = "euclidean",
     image: ImageNames = ("0",),
     split: SplitName = "test",
+    shown: Shown = 0,
     recipe: RecipeOptions = RECIPE,
     options: ViewOptions = ViewOptions(),
 ) -> None:
@@ -38,6 +39,7 @@ def invert(
     view = options.open(run)
     pictures = view.images(image, split)
     found = find(view.subject, pictures, layer, recipe.recipe(DEFAULT), distance=distance)
+    found = found.only(shown or len(image))
     facts = {
         name: {
             "feature_error": found.feature_error[name].tolist(),

@@ -75,6 +75,7 @@ class Asked:
         predicted: the class that each is taken for, by name.
         targets: what is asked about.
         parts: of the file's name.
+        labels: the true class of each image; None for those from files.
     """
 
     subject: Subject
@@ -83,11 +84,16 @@ class Asked:
     predicted: tuple[str, ...]
     targets: tuple[Target, ...]
     parts: tuple[str, ...]
+    labels: tuple[str | None, ...] = ()
 
     @property
     def facts(self) -> dict[str, Any]:
         """What ``--json`` has of it."""
-        return {"image": list(self.names), "predicted": list(self.predicted)}
+        return {
+            "image": list(self.names),
+            "label": list(self.labels),
+            "predicted": list(self.predicted),
+        }
 
 
 @Parameter(name="*")
@@ -110,13 +116,11 @@ class ClassOptions:
             ConfigError: options that contradict each other, or a place that is none.
             NotFoundError: there is no such image or class.
         """
-        from dataclasses import replace
-
         from cutaway.look import Target
 
         images = view.images(self.image, self.split)
-        # A target is read from one pass, where predictions may be the mean of two.
-        numbers = replace(view.subject, mirror=False).predict(images).argmax(1).tolist()
+        # A target is read from one pass, where predictions may be the mean of several.
+        numbers = view.subject.plain.predict(images).argmax(1).tolist()
         known = list(view.subject.classes)
         predicted = tuple(known[number] if known else str(number) for number in numbers)
         stems = [Path(name).stem for name in self.image]
@@ -133,7 +137,8 @@ class ClassOptions:
         else:
             wanted = self._classes(view.subject, numbers)
             told = [*self.classes, *([] if self.against is None else ["not", self.against])]
-        return Asked(view.subject, images, tuple(self.image), predicted, tuple(wanted), (*stems, *told))
+        parts, labels = (*stems, *told), view.labels(self.image, self.split)
+        return Asked(view.subject, images, tuple(self.image), predicted, tuple(wanted), parts, labels)
 
     def _classes(self, subject: Subject, predicted: Sequence[int]) -> list[Target]:
         from cutaway.look import Target, difference

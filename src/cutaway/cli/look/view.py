@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,7 +18,7 @@ from cutaway.errors import ConfigError, NotFoundError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from cutaway.data import Split
+    from cutaway.data import Images, Split
     from cutaway.nets.subject import Subject
     from cutaway.store import Run
 
@@ -53,6 +53,15 @@ ImageNames = Annotated[
         name="--image",
         negative="",
         help="an image file, or the number of an image of the split; give it again for more",
+    ),
+]
+Shown = Annotated[
+    int,
+    Parameter(
+        name="--shown",
+        negative="",
+        show_default=False,
+        help="of the images, how many the picture has, the first ones; errors are of all; all when not given",
     ),
 ]
 SplitName = Annotated[
@@ -119,7 +128,11 @@ class View:
 
     def split(self, name: str = "test") -> Split:
         """The images of a split and their labels."""
-        return self.run.images().split(name)
+        return self._dataset.split(name)
+
+    @cached_property
+    def _dataset(self) -> Images:
+        return self.run.images()
 
     def images(self, names: Sequence[str], split: str = "test") -> Tensor:
         """Images by number, or from files framed as the training images are: ``(N, C, H, W)`` uint8.
@@ -143,6 +156,13 @@ class View:
                 raise NotFoundError(f"There is no {split} image {name}; {told}.")
             found.append(numbered.batch(torch.tensor([int(name)])))
         return torch.cat(found)
+
+    def labels(self, names: Sequence[str], split: str = "test") -> tuple[str | None, ...]:
+        """The true class of each of :meth:`images`; None for those from files."""
+        if not any(name.isdecimal() for name in names):
+            return (None,) * len(names)
+        labels, classes = self.split(split).labels, self._dataset.classes
+        return tuple(classes[int(labels[int(name)])] if name.isdecimal() else None for name in names)
 
     def answer(
         self,
@@ -190,17 +210,11 @@ def _kind(path: Path) -> str:
 
 
 def _write(path: Path, result: object, arrays: Mapping[str, Tensor], drawing: Mapping[str, Any]) -> None:
-    import numpy as np
-
     from cutaway.cli.picture import write_figure
-    from cutaway.disk import make_folder, write_file
     from cutaway.draw import plot
+    from cutaway.look.archive import save
 
-    if _kind(path) != "npz":
-        write_figure(plot(result, **drawing), path)
+    if _kind(path) == "npz":
+        save(result, path, arrays=arrays, drawing=drawing)
         return
-    buffer = io.BytesIO()
-    plain: dict[str, Any] = {key: value.numpy() for key, value in arrays.items()}
-    np.savez_compressed(buffer, **plain)
-    make_folder(path.absolute().parent)
-    write_file(path.absolute(), buffer.getvalue())
+    write_figure(plot(result, **drawing), path)
