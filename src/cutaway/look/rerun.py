@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -50,15 +51,12 @@ def rerun(subject: Subject, inputs: Tensor, layer: str, units: Tensor, values: T
         NotFoundError: there is no such layer.
         ConfigError: the layer does not give ``(N, C, …)``, is not reached, or the model gives no logits.
     """
-    if subject.mirror:
-        # Two passes, for the image and for its mirror image; the logits are the mean of both.
-        plain = replace(subject, mirror=False)
-        one, other = (rerun(plain, part, layer, units, values) for part in (inputs, inputs.flip(3)))
-        return Rerun(
-            (one.unmodified + other.unmodified) / 2,
-            (one.units + other.units) / 2,
-            (one.whole + other.whole) / 2,
-            one.reason or other.reason,
+    if subject.views.count > 1:
+        return _mean(
+            [
+                (weight, rerun(subject.plain, view, layer, units, values))
+                for weight, view in subject.views.of(inputs)
+            ]
         )
     units, values = units.to(inputs.device), values.to(inputs.device)
     state = torch.get_rng_state()
@@ -73,6 +71,16 @@ def rerun(subject: Subject, inputs: Tensor, layer: str, units: Tensor, values: T
         reason = f"an operation can't be applied again: {str(error).splitlines()[0]}"
     whole = _Whole(subject, inputs, layer, values, state)
     return replace(whole.all(units), reason=reason)
+
+
+def _mean(views: Sequence[tuple[float, Rerun]]) -> Rerun:
+    """A pass for each view of the images; the logits are their weighted mean."""
+    return Rerun(
+        torch.stack([weight * one.unmodified for weight, one in views]).sum(0),
+        torch.stack([weight * one.units for weight, one in views]).sum(0),
+        torch.stack([weight * one.whole for weight, one in views]).sum(0),
+        next((one.reason for _, one in views if one.reason), ""),
+    )
 
 
 class _Whole:

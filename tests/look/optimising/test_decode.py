@@ -17,6 +17,7 @@ from cutaway.look.optimising import (
     Recipe,
     caricature,
     decode,
+    generate,
     maximize,
     train_decoders,
     train_generator,
@@ -108,9 +109,32 @@ def test_maximising_a_code_stays_nearer_to_the_images_than_maximising_pixels(gen
 
     targets = [0, 1, 2]
     coded = maximize(subject, targets, Recipe(30, 0.1), generator=generator, dataset=split(200))
+    assert coded.generated
     free = maximize(subject, targets, Recipe(30, 0.1))
     assert nearest(coded.images) < 0.7 * nearest(free.images)
     assert bool((coded.reached > coded.values[0]).all())
+
+
+def test_a_generator_shows_images_of_codes_drawn_at_random(generator: Generator) -> None:
+    found = generate(generator, 5, seed=2, subject="net")
+    assert found.images.shape == (5, *SHAPE)
+    assert found.losses.equal(generator.losses)
+    assert found.images.equal(generate(generator, 5, seed=2).images)
+    assert not found.images.equal(generate(generator, 5, seed=3).images)
+    assert not found.images[0].equal(found.images[1])
+    with pytest.raises(ConfigError, match="count should be 1 or more, not 0"):
+        generate(generator, 0)
+
+
+def test_few_are_shown_of_images_whose_errors_are_all_told(decoders: Decoders) -> None:
+    found = decode(small_subject(), decoders, digits(3))
+    shown = found.only(2)
+    assert [len(images) for images in (shown.originals, *shown.layers.values())] == [2, 2, 2]
+    assert shown.layers["dense"].equal(found.layers["dense"][:2])
+    assert shown.pixel_error["dense"].equal(found.pixel_error["dense"])
+    assert shown.originals.untyped_storage().nbytes() == 2 * found.originals[0].numel() * 4
+    with pytest.raises(ConfigError, match="shown should be 1 or more, not -1"):
+        found.only(-1)
 
 
 def test_a_generator_of_other_data_is_refused(generator: Generator) -> None:

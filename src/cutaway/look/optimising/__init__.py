@@ -5,7 +5,7 @@ from cutaway.look.optimising.caricature import Caricature, caricature
 from cutaway.look.optimising.compare import Compared, compare_priors
 from cutaway.look.optimising.decode import Decoded, Decoders, decode, train_decoders
 from cutaway.look.optimising.files import load_decoders, load_generator, save_decoders, save_generator
-from cutaway.look.optimising.generator import Generator, train_generator
+from cutaway.look.optimising.generator import Generated, Generator, generate, train_generator
 from cutaway.look.optimising.invert import Inverted, invert
 from cutaway.look.optimising.maximize import Maximized, maximize
 from cutaway.look.optimising.priors import L2, STRONG, Blur, Clip, PNorm, Prior, TotalVariation
@@ -21,6 +21,7 @@ __all__ = [
     "Compared",
     "Decoded",
     "Decoders",
+    "Generated",
     "Generator",
     "Inverted",
     "Maximized",
@@ -34,6 +35,7 @@ __all__ = [
     "caricature",
     "compare_priors",
     "decode",
+    "generate",
     "invert",
     "load_decoders",
     "load_generator",

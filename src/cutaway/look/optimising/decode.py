@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -56,7 +56,8 @@ class Decoded:
     Args:
         originals: ``(N, C, H, W)`` float32 from 0 to 1.
         layers: for each layer what its decoder gives, likewise.
-        pixel_error: for each layer the root of the mean square difference, ``(N,)``.
+        pixel_error: for each layer the root of the mean square difference, ``(N,)``; of more images than
+            are kept where :meth:`only` left some out.
         subject: the subject's name.
     """
 
@@ -64,6 +65,17 @@ class Decoded:
     layers: Mapping[str, Tensor]
     pixel_error: Mapping[str, Tensor]
     subject: str = ""
+
+    def only(self, count: int) -> Decoded:
+        """The same with the first ``count`` images alone; errors stay those of all.
+
+        Raises:
+            ConfigError: the count is below 1.
+        """
+        if count < 1:
+            raise ConfigError(f"shown should be 1 or more, not {count}.")
+        layers = {name: images[:count].clone() for name, images in self.layers.items()}
+        return replace(self, originals=self.originals[:count].clone(), layers=layers)
 
 
 def train_decoders(

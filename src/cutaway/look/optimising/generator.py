@@ -87,6 +87,41 @@ class Generator:
             )
 
 
+@dataclass(frozen=True)
+class Generated:
+    """What a generator learnt.
+
+    Args:
+        images: of codes drawn at random, ``(N, C, H, W)`` float32 from 0 to 1.
+        losses: of each step's batch, ``(S,)``, in nats an image.
+        subject: the name of whose images it learnt from.
+    """
+
+    images: Tensor
+    losses: Tensor
+    subject: str = ""
+
+
+def generate(generator: Generator, count: int = 16, *, seed: int = 0, subject: str = "") -> Generated:
+    """Images of codes ``z ~ N(0, 1)``: what the generator takes for images.
+
+    Args:
+        generator: from :func:`train_generator`.
+        count: images, 1 or more.
+        seed: of the codes.
+        subject: the name of whose images it learnt from.
+
+    Raises:
+        ConfigError: the count is below 1.
+    """
+    if count < 1:
+        raise ConfigError(f"count should be 1 or more, not {count}.")
+    draws = torch.Generator().manual_seed(derive(seed, "generated codes"))
+    with torch.no_grad():
+        images = generator.net(torch.randn(count, generator.code, generator=draws))
+    return Generated(images.float().cpu(), generator.losses, subject)
+
+
 class GeneratorCanvas:
     """A code in place of pixels, held near what codes of real images are like.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -34,7 +34,8 @@ class Inverted:
         originals: ``(N, C, H, W)`` float32 from 0 to 1.
         layers: for each layer the images found, ``(N, C, H, W)`` float32 from 0 to 1.
         feature_error: for each layer ``‖φ(x) − φ0‖ / ‖φ0‖``, ``(N,)``, whatever the distance.
-        pixel_error: for each layer the root of the mean square difference to the original, ``(N,)``.
+        pixel_error: for each layer the root of the mean square difference to the original, ``(N,)``; this and
+            the others are of more images than are kept where :meth:`only` left some out.
         losses: for each layer the distance before each step and behind the last, ``(S + 1, N)``.
         recipe: how they were made.
         distance: that was made small.
@@ -51,6 +52,17 @@ class Inverted:
     distance: Distance = "euclidean"
     subject: str = ""
     stopped: bool = False
+
+    def only(self, count: int) -> Inverted:
+        """The same with the first ``count`` images alone; errors stay those of all.
+
+        Raises:
+            ConfigError: the count is below 1.
+        """
+        if count < 1:
+            raise ConfigError(f"shown should be 1 or more, not {count}.")
+        layers = {name: images[:count].clone() for name, images in self.layers.items()}
+        return replace(self, originals=self.originals[:count].clone(), layers=layers)
 
 
 DEFAULT = Recipe(steps=500, rate=0.4, schedule="cosine", memory=(0.5, 0.9), leak=0.3)

@@ -17,6 +17,7 @@ from cutaway.look.backward.target import Asked, Target, as_targets
 from cutaway.look.optimising.ascent import ROOT, Ascended, Recipe, Watch, ascend, canvas_of
 from cutaway.look.optimising.canvas import Start, started
 from cutaway.look.optimising.generator import Generator, GeneratorCanvas
+from cutaway.look.optimising.narrow import narrow_to
 from cutaway.look.optimising.pixels import PixelSpace
 from cutaway.nets.subject import Subject
 from cutaway.progress import tracked
@@ -48,6 +49,7 @@ class Maximized:
         subject: the subject's name.
         notes: what a reader should know, such as dead units.
         stopped: somebody ended it before the last step.
+        generated: a generator made them.
     """
 
     images: Tensor
@@ -61,6 +63,7 @@ class Maximized:
     subject: str = ""
     notes: tuple[str, ...] = ()
     stopped: bool = False
+    generated: bool = False
 
     @property
     def reached(self) -> Tensor:
@@ -138,13 +141,18 @@ def maximize(
             alive, notes_here = _awake(subject, space, chosen, begin[chunk], recipe)
             notes += notes_here
             measure = _Measured(chosen, layer, diverse, difference)
+            # How unlike images are is told by all channels.
+            apart = diverse > 1 and difference
+            narrow = narrow_to(subject.model, layer, [] if apart else chosen)
             with graphs(subject, layers, to_end=layer is None) as forward:
                 canvas = (
                     canvas_of(recipe, alive)
                     if generator is None
                     else GeneratorCanvas(generator, len(chunk), recipe.seed)
                 )
-                found = ascend(forward, space, canvas, measure, recipe, watch=watch, name="maximising")
+                found = ascend(
+                    narrow(forward), space, canvas, measure, recipe, watch=watch, name="maximising"
+                )
             parts.append((chunk, found))
             stopped = found.stopped
     order = torch.tensor([place for chunk, _ in parts for place in chunk]).argsort()
@@ -166,6 +174,7 @@ def maximize(
         subject.name,
         tuple(notes),
         stopped,
+        generator is not None,
     )
 
 
