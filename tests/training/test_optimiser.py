@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from cutaway.config import OptimiserKind, ScheduleKind, TrainConfig
-from cutaway.training.optimiser import OPTIMISERS, SCHEDULES, learning_rate, make_optimiser
+from cutaway.training.optimiser import OPTIMISERS, SCHEDULES, learning_rate, make_optimiser, set_rate
 
 
 def rates(recipe: TrainConfig, epoch_steps: int = 10) -> list[float]:
@@ -83,6 +83,32 @@ def one_step(recipe: TrainConfig) -> tuple[float, float]:
         optimiser.step()
         found.append(float(layer.weight.detach()))
     return found[0], found[1]
+
+
+def test_biases_of_norms_go_farther_and_nothing_else() -> None:
+    net = nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 2), nn.BatchNorm1d(2)
+    )
+    before = {name: value.detach().clone() for name, value in net.named_parameters()}
+    optimiser = make_optimiser(net, TrainConfig(lr=9.0, momentum=0, nesterov=False, norm_bias_rate=8.0))
+    assert sum(len(group["params"]) for group in optimiser.param_groups) == len(before)
+    for parameter in net.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    set_rate(optimiser, 0.5)
+    optimiser.step()
+    for name, value in net.named_parameters():
+        step = 4.0 if name in ("1.bias", "4.bias") else 0.5
+        torch.testing.assert_close(before[name] - value, torch.full_like(value, step))
+
+
+def test_without_a_rate_of_their_own_groups_are_as_they_always_were() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    names = {id(value): name for name, value in net.named_parameters()}
+    groups = make_optimiser(net, TrainConfig()).param_groups
+    assert [[names[id(p)] for p in group["params"]] for group in groups] == [
+        ["0.weight"],
+        ["0.bias", "1.weight", "1.bias"],
+    ]
 
 
 def test_sgd_with_momentum_by_hand() -> None:

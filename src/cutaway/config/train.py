@@ -44,6 +44,13 @@ class TrainConfig(Section):
     batch: int = setting(128, "images in one step", "images", ge=1, le=1_000_000)
     optimiser: OptimiserKind = setting(OptimiserKind.SGD, "the rule that turns gradients into steps")
     lr: float = setting(0.1, "learning rate; the peak where the schedule rises", ge=0, le=1000)
+    norm_bias_rate: float = setting(
+        1.0,
+        "by what the learning rate is multiplied for the biases of batch norms, which in few epochs would "
+        "not come far enough",
+        gt=0,
+        le=1000,
+    )
     momentum: float = setting(0.9, "share of the last step that SGD keeps", ge=0, lt=1)
     nesterov: bool = setting(
         True, "let SGD look ahead along its momentum; needs momentum", validate_default=True
@@ -75,6 +82,14 @@ class TrainConfig(Section):
     )
     mirror: bool = setting(
         False, "score and predict by the mean of an image and its mirror image; not for writing"
+    )
+    shifted: int = setting(
+        0,
+        "score and predict by the mean with the image moved by so many pixels, up left and down right; 0 for "
+        "the image alone",
+        "pixels",
+        ge=0,
+        le=64,
     )
     score_every: int = setting(
         1,

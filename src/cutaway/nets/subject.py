@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from cutaway.data import Framing
 from cutaway.errors import ConfigError
 from cutaway.nets.parts import parts, told_value
 from cutaway.nets.plan import Plan
+from cutaway.nets.views import Views
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Subject:
         plan: the net's plan where Cutaway built it.
         name: what it is called in pictures and reports.
         mirror: predict by the mean of the logits for an image and its mirror image.
+        shifted: predict by the mean with the image moved by so many pixels, both ways along the diagonal.
         output: which part of what the model gives is its logits, for one that gives a dict or a tuple.
         batch: how many images the model takes at once, for one that takes no other number.
     """
@@ -43,6 +45,17 @@ class Subject:
     mirror: bool = False
     output: str | int | None = None
     batch: int | None = None
+    shifted: int = 0
+
+    @property
+    def views(self) -> Views:
+        """What of an image is judged together."""
+        return Views(self.mirror, self.shifted)
+
+    @property
+    def plain(self) -> Subject:
+        """The same, which judges the image alone."""
+        return replace(self, mirror=False, shifted=0)
 
     @property
     def device(self) -> torch.device:
@@ -94,8 +107,7 @@ class Subject:
         Raises:
             ConfigError: the model gives something else than a row of logits for each image.
         """
-        logits = self.plain_logits(inputs)
-        return (logits + self.plain_logits(inputs.flip(3))) / 2 if self.mirror else logits
+        return self.views.mean(self.plain_logits, inputs)
 
     def filled(self, inputs: Tensor) -> Tensor:
         """Inputs brought to the fixed batch of the model, if it has one, by repeating the last of them.
@@ -126,7 +138,7 @@ class Subject:
             raise ConfigError(f"{self.name} can't be applied to {many}: {reason}. {mend}") from error
 
     def plain_logits(self, inputs: Tensor) -> Tensor:
-        """:meth:`logits` of one pass, also where predictions are means over mirror images."""
+        """:meth:`logits` of one pass, also where predictions are means over views."""
         with self.applying(len(inputs)):
             given = self.model(self.filled(inputs))
         if self.output is not None:

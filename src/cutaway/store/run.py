@@ -184,6 +184,7 @@ class Run:
             planned,
             f"{self.experiment.name} {self.id}" + _addition(which),
             card.mirror,
+            shifted=card.shifted,
         )
 
     def images(self) -> Images:

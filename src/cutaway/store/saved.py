@@ -41,6 +41,7 @@ class Card:
         position: where the training stood.
         mirror: predict by the mean over an image and its mirror image.
         version: the Cutaway that wrote it.
+        shifted: predict by the mean with the image moved by so many pixels.
     """
 
     run: str
@@ -52,6 +53,7 @@ class Card:
     position: Position
     mirror: bool = False
     version: str = __version__
+    shifted: int = 0
 
     @classmethod
     def of(cls, run: str, task: Task, position: Position) -> Card:
@@ -65,6 +67,7 @@ class Card:
             task.framing,
             position,
             task.experiment.train.mirror,
+            shifted=task.experiment.train.shifted,
         )
 
     def to_json(self) -> str:
@@ -86,6 +89,7 @@ class Card:
             Position(**values["position"]),
             values.get("mirror", False),
             values["version"],
+            values.get("shifted", 0),
         )
 
 

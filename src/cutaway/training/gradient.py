@@ -16,6 +16,7 @@ from cutaway.data import Varied
 from cutaway.nets.builder import Net
 from cutaway.nets.dropout import rows_of_batch
 from cutaway.nets.order import faster_order, run
+from cutaway.nets.views import Views
 from cutaway.training.divergence import find_cause
 from cutaway.training.objective import objectives
 from cutaway.training.precision import Precision
@@ -82,8 +83,7 @@ class Gradient:
 
     def logits(self, inputs: Tensor) -> Tensor:
         """``(N, C, H, W)`` to ``(N, K)``, float32, as images are scored."""
-        logits: Tensor = self._forward(inputs)
-        return (logits + self._forward(inputs.flip(3))) / 2 if self._recipe.mirror else logits
+        return Views(self._recipe.mirror, self._recipe.shifted).mean(self._forward, inputs)
 
     def descend(self, batch: Varied) -> Descent:
         """One batch; the global random state stands where the step begins."""

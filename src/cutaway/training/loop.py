@@ -25,7 +25,7 @@ from cutaway.training.divergence import is_finite, largest_weight
 from cutaway.training.dynamics import Dynamics
 from cutaway.training.freezing import Freezing
 from cutaway.training.gradient import Gradient, step_seed
-from cutaway.training.optimiser import learning_rate, make_optimiser
+from cutaway.training.optimiser import learning_rate, make_optimiser, set_rate
 from cutaway.training.precision import Precision, full_products
 from cutaway.training.pretraining import Pretraining
 from cutaway.training.room import Room, find_room
@@ -220,8 +220,7 @@ class _Training:
         done = self.position.epoch * len(self.batches) + number
         torch.manual_seed(step_seed(self.task, done))
         self.lr = learning_rate(self.recipe, done, len(self.batches))
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.lr
+        set_rate(self.optimiser, self.lr)
         self.optimiser.zero_grad()
         found = self.gradient.descend(batch)
         if self.device.type == "cpu" or number % CUDA_CHECK_STEPS == 0:

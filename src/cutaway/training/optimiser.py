@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
@@ -14,6 +15,11 @@ from cutaway.registry import Registry
 OPTIMISERS: Registry[Callable[..., Optimizer]] = Registry("optimiser")
 SCHEDULES: Registry[Callable[[TrainConfig, int, int], float]] = Registry("schedule")
 
+RATE = "rate"
+"""In a group of parameters: by what the learning rate is multiplied for it."""
+
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
 
 def make_optimiser(net: nn.Module, recipe: TrainConfig) -> Optimizer:
     """The recipe's optimiser over all parameters of a net.
@@ -22,11 +28,25 @@ def make_optimiser(net: nn.Module, recipe: TrainConfig) -> Optimizer:
     zero costs accuracy for nothing.
     """
     parameters = [p for p in net.parameters() if p.requires_grad]
-    groups = [
+    # Without a rate of their own they stay where checkpoints of earlier versions have them.
+    norms = net.modules() if recipe.norm_bias_rate != 1 else ()
+    shifts = {id(norm.bias) for norm in norms if isinstance(norm, _NORMS)}
+    groups: list[dict[str, Any]] = [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.dim() <= 1 and id(p) not in shifts], "weight_decay": 0.0},
+        {
+            "params": [p for p in parameters if id(p) in shifts],
+            "weight_decay": 0.0,
+            RATE: recipe.norm_bias_rate,
+        },
     ]
     return OPTIMISERS[recipe.optimiser]([g for g in groups if g["params"]], recipe)
+
+
+def set_rate(optimiser: Optimizer, rate: float) -> None:
+    """Let the next step go so far; groups with a multiple of their own by so much farther."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group.get(RATE, 1.0)
 
 
 @OPTIMISERS.add(OptimiserKind.SGD)
