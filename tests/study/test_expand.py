@@ -126,6 +126,17 @@ def test_refused(fields: dict[str, Any], message: str) -> None:
         variants(**fields)
 
 
+def test_without_variants_the_base_is_trained_for_its_looks() -> None:
+    (base,) = variants(look=[{"look": "maps"}])
+    assert base.name == BASE
+
+
+@pytest.mark.parametrize("of", ["nothing", "conv2.kernel=40"])
+def test_a_look_at_what_is_not_trained_is_refused(of: str) -> None:
+    with pytest.raises(NotFoundError, match=f'look "maps": there is no variant "{of}" that can be trained'):
+        variants(variant=[{"edits": "conv2.kernel=40"}], look=[{"look": "maps", "of": of}])
+
+
 def test_an_edit_that_names_no_layer_is_refused() -> None:
     with pytest.raises(NotFoundError, match=r'variant "-relu7".*There is no layer "relu7"'):
         variants(variant=[{"edits": "-relu7"}])

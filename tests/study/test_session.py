@@ -105,9 +105,12 @@ def test_what_has_ended_is_not_trained_again(
 ) -> None:
     store, table = plain
     before = len(store.runs())
-    with conducted(monkeypatch, InlineClient()) as client:
-        assert run_study(make_study(), store=store) == table
-    assert not client.assignments
+
+    def no_cluster(scheduler: str, count: int) -> None:
+        raise AssertionError("nothing is missing, and a cluster was started")
+
+    monkeypatch.setattr("cutaway.study.session.dask_workers", no_cluster)
+    assert run_study(make_study(), store=store) == table
     assert len(store.runs()) == before
 
 
@@ -224,6 +227,20 @@ def test_a_budget_of_images_ends_within_an_epoch(tmp_path: Path, monkeypatch: py
     assert trial.status is TrialStatus.FINISHED
     assert run.status == "finished"
     assert trial.scores["test"].images == 300
+
+
+def test_the_time_of_pre_training_is_among_a_trials_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    changed = [{"set": {"pretrain.layers": ["conv1"], "pretrain.epochs": 2}}]
+    with conducted(monkeypatch, InlineClient()):
+        table = run_study(make_study(variant=changed, seeds=1), store=store)
+    (plain,), (trained,) = table.base.trials, table.rows[0].trials
+    rows = store.find(trained.run).pretraining()
+    assert len(rows) == 2
+    assert plain.pretraining == 0
+    assert 0 < trained.pretraining == sum(row.seconds for row in rows) < trained.seconds
 
 
 def test_halving_ends_the_worse_and_the_better_end_as_they_would_have_anyway(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cutaway.cli.app import app
-from cutaway.config import Experiment, Study, VariantConfig, dump_experiment
+from cutaway.config import Experiment, LookConfig, Study, VariantConfig, dump_experiment
 from cutaway.config.section import Section
 
 _MADE = "<!-- Made from the code by `make docs`. A test fails when this page is stale. -->\n\n"
@@ -61,6 +61,7 @@ def _study() -> str:
         "[Studies](studies.md) says what is made of it.\n",
         _table("Top level", "", Study),
         _table("`[[variant]]`", "", VariantConfig),
+        _table("`[[look]]`", "", LookConfig),
     ]
     for name, field in Study.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section):

@@ -1,8 +1,10 @@
-"""``cutaway study run | show | list``."""
+"""``cutaway study run | show | list | export``."""
 
 from __future__ import annotations
 
+import json as json_
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from cutaway.cli.console import Fields, Json, Output, StoreOption, note, say, say_json, say_table
+from cutaway.cli.looking import check_looks, looks_folder, make_looks
 from cutaway.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -36,9 +39,9 @@ def run(
     json: Json = False,
     **fields: Fields,
 ) -> None:
-    """Train what is missing of a study, and say what each change did.
+    """Train what is missing of a study, make its looks, and say what each change did.
 
-    Trials that have ended are not trained again: run it again to go on after Ctrl-C or a crash. Any field of
+    What has ended is not done again: run it again to go on after Ctrl-C or a crash. Any field of
     the experiment can be replaced in all trials: --data.path DIR. docs/studies.md says how it is written.
 
     Parameters
@@ -58,6 +61,7 @@ def run(
 
     for path in _files(study):
         asked = load_study(path, fields, quick=quick)
+        check_looks(asked)
         if dry_run:
             _say_plan(asked, workers, store, json)
         else:
@@ -75,6 +79,7 @@ def _run(study: Study, workers: int, scheduler: str, store: StoreOption, json: b
         workers=workers,
         announce=lambda row, variants: note(f"study {row.id}: {row.name}, {_counted(variants)}"),
     )
+    make_looks(study, table, opened)
     _say_results(table, json)
     if not json:
         note(f"\nMore: cutaway study show {table.id}; cutaway report {table.id}")
@@ -134,6 +139,41 @@ def list_studies(*, store: StoreOption = StoreOption(), json: Json = False) -> N
         told = ", ".join(f"{count} {status}" for status, count in fact["trials"].items())
         rows.append([fact["id"], fact["name"], fact["created"][:16].replace("T", " "), told])
     say_table(["study", "name", "created", "trials"], rows)
+
+
+@app.command
+def export(study: StudyName, folder: Path, /, *, store: StoreOption = StoreOption()) -> None:
+    """Write all that a study's tables and pictures are made of into a folder.
+
+    NAME.json has the study, its trials and results, NAME-dynamics.json how their layers learnt; the looks
+    are copied. docs/studies.md says how they are read again.
+
+    Parameters
+    ----------
+    study
+        an id, a unique prefix of one, a study's name, or last
+    folder
+        where to; files of these names are replaced
+    """
+    from cutaway.disk import make_folder, write_file
+    from cutaway.study import dynamics_to_json, find_study, made_with, read_table, to_json
+
+    opened = store.open()
+    row = find_study(opened, study)
+    table = read_table(opened, row)
+    values = to_json(table) | {"made": made_with(row)}
+    name = re.sub(r"[^\w.@-]+", "_", table.study.name)
+    contents = {
+        f"{name}.json": _json_bytes(values),
+        f"{name}-dynamics.json": _json_bytes(dynamics_to_json(opened, table), indent=None),
+    }
+    for path in sorted(looks_folder(opened, row.id).glob("*.*")):
+        if path.suffix in (".npz", ".json"):
+            contents[path.name] = path.read_bytes()
+    make_folder(folder.absolute())
+    for file, data in contents.items():
+        write_file(folder.absolute() / file, data)
+        say(str(folder / file))
 
 
 def _files(study: str) -> list[Path]:
@@ -270,13 +310,11 @@ def _say_trials(table: StudyTable) -> None:
 
 def _write(table: StudyTable, path: Path) -> None:
     """A picture of the differences, or everything as JSON."""
-    import json
-
     from cutaway.disk import write_file
     from cutaway.study import to_json
 
     if path.suffix == ".json":
-        write_file(path, (json.dumps(to_json(table), indent=1, allow_nan=False) + "\n").encode())
+        write_file(path, _json_bytes(to_json(table)))
         return
     from cutaway.cli.picture import write_figure
     from cutaway.draw import plot
@@ -284,9 +322,13 @@ def _write(table: StudyTable, path: Path) -> None:
     write_figure(plot(table), path)
 
 
+def _json_bytes(value: Any, indent: int | None = 1) -> bytes:
+    return (json_.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
 def _counted(variants: Sequence[Variant]) -> str:
     able = sum(1 for variant in variants if not variant.problem)
-    told = f"{able - 1} variants and their base"
+    told = f"{able - 1} variants and their base" if len(variants) > 1 else "the base alone"
     return told if able == len(variants) else f"{told}; {len(variants) - able} can't be trained"
 
 

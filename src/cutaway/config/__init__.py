@@ -9,6 +9,7 @@ from cutaway.config.size import parse_bytes, show_bytes
 from cutaway.config.study import (
     AutoKind,
     BudgetConfig,
+    LookConfig,
     SplitKind,
     StoppingConfig,
     StoppingKind,
@@ -37,6 +38,7 @@ __all__ = [
     "Fill",
     "Fit",
     "InitKind",
+    "LookConfig",
     "OptimiserKind",
     "PrecisionKind",
     "PreprocessKind",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Any
 
@@ -43,6 +44,26 @@ class VariantConfig(Section):
         {},
         'other fields of the experiment, by dotted name: { "train.lr" = 0.05, "train.freeze" = ["conv1"] }',
     )
+
+
+class LookConfig(Section):
+    """A ``[[look]]`` of a study: what is looked at when its trials have ended."""
+
+    name: str = setting(
+        "", "of its files; empty for the look's words", max_length=80, pattern=r"^[\w][\w.@-]*$|^$"
+    )
+    look: str = setting(
+        "",
+        "what stands behind `cutaway look`, without the run: maps --image 4 --layer conv1",
+        min_length=1,
+        validate_default=True,
+    )
+    of: str = setting("", "the variant whose first trial is looked into; empty for the base")
+
+    @property
+    def file(self) -> str:
+        """The name of its files, without an ending."""
+        return self.name or re.sub(r"[^\w.@-]+", "_", self.look.strip())[:80]
 
 
 class BudgetConfig(Section):
@@ -103,6 +124,7 @@ class Study(Section):
     )
     budget: BudgetConfig = setting(BudgetConfig(), "what every trial may spend")
     stopping: StoppingConfig = setting(StoppingConfig(), "which trials end early")
+    look: tuple[LookConfig, ...] = setting((), "what is looked at when all trials have ended")
 
     @field_validator("grid")
     @classmethod
@@ -110,6 +132,15 @@ class Study(Section):
         empty = [name for name, values in value.items() if not values]
         if empty:
             raise ValueError(f"has no values for {empty[0]}")
+        return value
+
+    @field_validator("look")
+    @classmethod
+    def _a_file_for_each(cls, value: tuple[LookConfig, ...]) -> tuple[LookConfig, ...]:
+        files = [look.file.lower() for look in value]
+        twice = [file for file in files if files.count(file) > 1]
+        if twice:
+            raise ValueError(f'has two looks for the file "{twice[0]}". Give each a name of its own.')
         return value
 
     @property

@@ -1,11 +1,12 @@
 """Studies: variants of an experiment trained under equal terms, and what each change did."""
 
-from cutaway.study.archive import find_study, read_study, read_table, read_trials, read_variants
+from cutaway.study.archive import find_study, made_with, read_study, read_table, read_trials, read_variants
 from cutaway.study.cards.advice import Advice, AdviceKind, advise
 from cutaway.study.cards.card import Evidence, LayerCard, LayerCards
 from cutaway.study.cards.evidence import layer_cards, run_cards
 from cutaway.study.cards.looking import Looking, Part
 from cutaway.study.estimate import estimate_study
+from cutaway.study.findings.dynamics import dynamics_from_json, dynamics_to_json
 from cutaway.study.findings.export import as_rows, from_json, to_json
 from cutaway.study.findings.statistics import Difference, Estimate
 from cutaway.study.findings.table import Measure, StudyTable, VariantRow, tabulate
@@ -38,10 +39,13 @@ __all__ = [
     "Verdict",
     "advise",
     "as_rows",
+    "dynamics_from_json",
+    "dynamics_to_json",
     "estimate_study",
     "find_study",
     "from_json",
     "layer_cards",
+    "made_with",
     "prepare_study",
     "read_study",
     "read_table",

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
+from datetime import datetime
+from typing import Any
 
 import torch
 
 from cutaway import __version__
 from cutaway.config import (
+    Experiment,
     Study,
     dump_experiment,
     dump_study,
     parse_experiment,
     parse_study,
 )
-from cutaway.errors import NotFoundError
+from cutaway.errors import ConfigError, NotFoundError
+from cutaway.machine import available_cores, processor
 from cutaway.nets import PlanError, Shape, plan_net
 from cutaway.store import Store
 from cutaway.store.store import new_id
@@ -30,13 +35,30 @@ from cutaway.study.variant import Origin, Variant
 def keep_study(store: Store, made: Prepared) -> StudyRow:
     """Write a study down; the one that is there already, where all that decides it is the same."""
     versions = f"cutaway {__version__}, torch {torch.__version__}, python {platform.python_version()}"
-    # Where its base lies does not decide a study, only what it says.
-    definition = dump_study(made.study.model_copy(update={"base": made.base.name}))
+    # Where its base lies does not decide a study, only what it says; nor does what is looked at afterwards.
+    asked = made.study.model_copy(update={"base": made.base.name, "look": ()})
     shape = "x".join(map(str, made.input_shape))
     data = fingerprint(made.shelf.images(made.base))
     base = dump_experiment(made.base)
-    row = StudyRow(new_id(), made.study.name, 0.0, versions, definition, base, shape, data)
+    for known in reversed(store.studies.rows()):
+        if known.data == data and _is_same(known, asked, made.base):
+            return known
+    row = StudyRow(new_id(), made.study.name, 0.0, versions, dump_study(asked), base, shape, data)
     return store.studies.add(row, [_written(variant) for variant in made.variants])
+
+
+def _is_same(row: StudyRow, study: Study, base: Experiment) -> bool:
+    """Whether a study in the ledger is one that is asked for, also when it was written before new fields."""
+    try:
+        known = read_study(row)
+        return _deciding(known) == _deciding(study) and parse_experiment(row.base, row.id) == base
+    except ConfigError:
+        return False  # of a Cutaway that knew other fields
+
+
+def _deciding(study: Study) -> Study:
+    """What decides a study: what a small one of it would be does not."""
+    return study.model_copy(update={"look": (), "quick": {}})
 
 
 def find_study(store: Store, name: str) -> StudyRow:
@@ -100,7 +122,10 @@ def _trial(store: Store, row: TrialRow) -> Trial:
     scores = row.scores.get(WHOLE, {})
     if status is TrialStatus.EARLY and rungs:
         scores = rungs[max(rungs)]
-    return Trial(row.variant, row.seed, row.run, status, row.reason, epochs, row.seconds, scores, rungs)
+    before = math.fsum(one.seconds for one in store.ledger.pretrain_epochs(row.run)) if row.run else 0.0
+    return Trial(
+        row.variant, row.seed, row.run, status, row.reason, epochs, row.seconds, scores, rungs, before
+    )
 
 
 def _written(variant: Variant) -> VariantRow:
@@ -131,3 +156,10 @@ def _read(row: VariantRow, shape: Shape) -> Variant:
         tuple(told["layers"]),
         told["problem"],
     )
+
+
+def made_with(row: StudyRow) -> dict[str, Any]:
+    """When a study was begun, with which versions, and the machine that this process runs on."""
+    created = datetime.fromtimestamp(row.created).astimezone().isoformat(timespec="seconds")
+    machine = f"{processor()}, {available_cores()} cores"
+    return {"created": created, "versions": row.versions, "machine": machine, "data": row.data}

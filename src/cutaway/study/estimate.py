@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cutaway.nets import training_memory
@@ -53,16 +55,24 @@ def estimate_study(made: Prepared, workers: int) -> Estimate:
     base, *_ = made.variants
     able = [variant for variant in made.variants if not variant.problem]
     speed = _speed(made, base)
-    seconds = [_seconds(made, variant, base, speed) * made.study.seeds for variant in able]
+    seconds = [_seconds(made, variant, base, speed) for variant in able for _ in made.study.every_seed]
     step = max(_step_memory(variant) for variant in able)
     images = sum(split.store.nbytes for split in made.splits.values())
     return Estimate(
         len(able) * made.study.seeds,
-        sum(seconds) / workers,
+        _side_by_side(seconds, workers),
         workers * (step + _PROCESS) + images,
         speed,
         workers,
     )
+
+
+def _side_by_side(seconds: Sequence[float], workers: int) -> float:
+    """What trials take on some workers, the longest first, as the study hands them out."""
+    busy = [0.0] * workers
+    for one in sorted(seconds, reverse=True):
+        heapq.heapreplace(busy, busy[0] + one)
+    return max(busy)
 
 
 def _speed(made: Prepared, base: Variant) -> float:

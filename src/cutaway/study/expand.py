@@ -51,11 +51,21 @@ def expand(study: Study, base: Experiment, input_shape: Shape, classes: int, ima
             continue  # the base is one of a grid's points
         _check_new(variant, found)
         found.append(variant)
-    if len(found) == 1:
+    if len(found) == 1 and not study.look:
         raise ConfigError(
-            f'The study "{study.name}" has no variants. Give it [[variant]] tables, a [grid] or auto.'
+            f'The study "{study.name}" has no variants. Give it [[variant]] tables, a [grid] or auto; '
+            "or a [[look]], to train its base alone and look into it."
         )
+    _check_looks(study, found)
     return found
+
+
+def _check_looks(study: Study, variants: Sequence[Variant]) -> None:
+    """What is looked into is one of the variants, and can be trained."""
+    able = {variant.name for variant in variants if not variant.problem}
+    for look in study.look:
+        if look.of and look.of not in able:
+            raise NotFoundError(f'look "{look.file}": there is no variant "{look.of}" that can be trained.')
 
 
 def _changes(study: Study, base: Plan) -> Iterator[Change]:

@@ -45,6 +45,7 @@ class Trial:
         seconds: of training and scoring.
         scores: by split, where it ended: what the study compares.
         rungs: for a study that ends trials early: by share of the budget, scores by split.
+        pretraining: those of the seconds in which layers were pre-trained.
     """
 
     variant: str
@@ -56,3 +57,4 @@ class Trial:
     seconds: float = 0.0
     scores: Mapping[str, Score] = field(default_factory=dict)
     rungs: Mapping[float, Mapping[str, Score]] = field(default_factory=dict)
+    pretraining: float = 0.0

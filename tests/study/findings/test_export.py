@@ -50,6 +50,7 @@ TRIALS = [
         (epoch(1, 0.9),),
         3.5,
         {"train": Score(math.inf, 0.9, 0.5, 100)},
+        pretraining=1.25,
     ),
 ]
 
@@ -62,6 +63,13 @@ def table() -> StudyTable:
 def through_text(table: StudyTable) -> dict[str, Any]:
     values: dict[str, Any] = json.loads(json.dumps(to_json(table), allow_nan=False))
     return values
+
+
+def test_what_was_written_without_the_time_of_pre_training_is_read(table: StudyTable) -> None:
+    values = through_text(table)
+    assert {trial.pop("pretraining") for trial in values["trials"]} == {0.0, 1.25}
+    again = from_json(values)
+    assert {trial.pretraining for row in (again.base, *again.rows) for trial in row.trials} == {0.0}
 
 
 def test_a_table_comes_back_from_its_json(table: StudyTable) -> None:

@@ -143,6 +143,7 @@ def _trial(trial: Trial) -> dict[str, Any]:
         "status": trial.status.value,
         "reason": trial.reason,
         "seconds": _number(trial.seconds),
+        "pretraining": _number(trial.pretraining),
         "scores": _scores(trial.scores),
         "rungs": [{"budget": share, "scores": _scores(scores)} for share, scores in trial.rungs.items()],
         "epochs": [
@@ -180,6 +181,7 @@ def _read_trial(values: Mapping[str, Any]) -> Trial:
         float(values["seconds"]),
         _read_scores(values["scores"]),
         {float(rung["budget"]): _read_scores(rung["scores"]) for rung in values["rungs"]},
+        float(values.get("pretraining", 0.0)),  # not in what the first Cutaway wrote
     )
 
 

@@ -117,6 +117,7 @@ class Courier:
                 return
             case Stopped():
                 self.end = event
+                self._tell_seen()
                 return
             case EpochDone():
                 self.last_epoch = event

@@ -199,6 +199,7 @@ def _scores(task: Task, net: nn.Module, splits: Sequence[str]) -> dict[str, Scor
         task.images.classes,
         task.preprocess,
         mirror=task.experiment.train.mirror,
+        shifted=task.experiment.train.shifted,
     )
     chunk = task.room.chunk if task.room else 100
     found = {}

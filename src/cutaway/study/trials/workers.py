@@ -45,7 +45,7 @@ def workers(scheduler: str = "", count: int = 0) -> Iterator[Any]:
                 threads_per_worker=1,
                 processes=True,
                 memory_limit=0,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",  # of two studies at once each takes a free port
                 silence_logs=logging.CRITICAL,
                 preload="cutaway.study.trials.deaf",
             ) as cluster,
