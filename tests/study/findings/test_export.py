@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -93,6 +94,13 @@ def test_a_table_comes_back_from_its_json(table: StudyTable) -> None:
 
 def test_nothing_of_the_machine_is_written(table: StudyTable) -> None:
     assert "somebody" not in json.dumps(to_json(table))
+    path = "/home/somebody/photographs.tar"
+    placed = EXPERIMENT.model_copy(update={"data": EXPERIMENT.data.model_copy(update={"path": path})})
+    study = STUDY.model_copy(update={"experiment": {"data": {"path": path}, "data.path": path}})
+    variants = [replace(one, experiment=placed) for one in VARIANTS]
+    told = json.dumps(to_json(tabulate(study, variants, TRIALS, "abcd1234")))
+    assert "somebody" not in told
+    assert told.count("photographs.tar") == len(VARIANTS) + 2
 
 
 def test_rows_are_flat_and_have_the_figures_of_the_table(table: StudyTable) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cutaway.config import dump_experiment, dump_study, parse_experiment, parse_study
+from cutaway.config import Experiment, dump_experiment, dump_study, parse_experiment, parse_study
 from cutaway.errors import ConfigError, DataError
 from cutaway.nets import parse_net, plan
 from cutaway.store import EpochRow
@@ -36,10 +36,13 @@ def to_json(table: StudyTable) -> dict[str, Any]:
     """Everything that a table is made of, and the table, as values that JSON has.
 
     ``results`` is for other programs: :func:`from_json` makes it anew of the trials. Of a base that is a
-    file only the name is written, which says nothing of the machine; the experiments are complete.
+    file, and of the folder of images, only the name is written, which says nothing of the machine; all else
+    of the experiments is complete.
     """
     rows = (table.base, *table.rows)
-    study = table.study.model_copy(update={"base": Path(table.study.base).name})
+    study = table.study.model_copy(
+        update={"base": Path(table.study.base).name, "experiment": _unplaced_fields(table.study.experiment)}
+    )
     return {
         "format": FORMAT,
         "id": table.id,
@@ -72,6 +75,22 @@ def from_json(values: Mapping[str, Any]) -> StudyTable:
             f"These results of a study are damaged ({type(error).__name__}: {error}). Export them again."
         ) from None
     return tabulate(study, variants, trials, name)
+
+
+def _unplaced(experiment: Experiment) -> Experiment:
+    """The experiment with the name of its images' folder or file, and not where that lies."""
+    data = experiment.data
+    return experiment.model_copy(update={"data": data.model_copy(update={"path": Path(data.path).name})})
+
+
+def _unplaced_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of some fields of an experiment, nested or by dotted name."""
+    found = dict(fields)
+    if isinstance(data := found.get("data"), Mapping) and "path" in data:
+        found["data"] = {**data, "path": Path(str(data["path"])).name}
+    if "data.path" in found:
+        found["data.path"] = Path(str(found["data.path"])).name
+    return found
 
 
 def _row(row: VariantRow) -> dict[str, Any]:
@@ -113,7 +132,7 @@ def _variant(variant: Variant) -> dict[str, Any]:
         "changes": dict(variant.changes),
         "layers": list(variant.layers),
         "problem": variant.problem,
-        "experiment": dump_experiment(variant.experiment),
+        "experiment": dump_experiment(_unplaced(variant.experiment)),
         "net": variant.plan.spec.text() if variant.plan else None,
         "input": list(variant.plan.input_shape) if variant.plan else None,
     }
