@@ -7,6 +7,7 @@ import importlib.util
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,19 @@ def test_priors_are_judged_target_by_target(prior: float, outcome: Outcome) -> N
     claim = e2.priors_help({"no prior": plain, "all": all_})
     assert claim.outcome is outcome
     assert "all " in claim.evidence
+
+
+def test_a_prior_that_takes_the_target_away_makes_nothing_more_natural() -> None:
+    plain = [maximized(waves(2, FLAT, 1.0)), maximized(waves(1, FLAT, 1.005))]
+    smooth = [maximized(waves(2, FLAT, 0.0)), maximized(waves(1, FLAT, 0.0))]
+    lost = [replace(one, values=torch.ones_like(one.values)) for one in smooth]
+    assert e2.priors_help({"no prior": plain, "tv": smooth}).outcome is Outcome.HELD
+    claim = e2.priors_help({"no prior": plain, "tv": smooth, "all": lost})
+    assert claim.outcome is Outcome.FAILED
+    assert "0 of 3" in claim.evidence
+    # One that makes it rougher, beside one that helps.
+    rough = [maximized(waves(2, FLAT, 3.0)), maximized(waves(1, FLAT, 3.0))]
+    assert e2.priors_help({"no prior": plain, "tv": smooth, "clip": rough}).outcome is Outcome.FAILED
 
 
 def test_what_the_net_says_of_each_image() -> None:
