@@ -69,9 +69,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     textures, colours = tmp_path_factory.mktemp("textures"), tmp_path_factory.mktemp("colours")
     _photographs(textures)
     _colours(colours)
+    small = ["--data.validation", "25", "--data.test", "25"]
     few = ["--data.source", "folder", "--data.path", str(colours), "--data.validation", "20"]
     return {
-        "e3": ["--data.path", str(textures), "--data.per_class", "4", "--train.batch", "20"],
+        "e3": ["--data.path", str(textures), "--data.per_class", "4", "--train.batch", "20", *small],
         **{name: [*few, "--data.train_images", "0"] for name in ("e2", "e4")},
         **{name: ["--data.train_images", "200"] for name in ("e1", "e5")},
     }
