@@ -14,13 +14,13 @@ import importlib.util
 import re
 import sys
 from pathlib import Path
+from typing import Any
+
+from page import Page, Results, claims_table
+
+from cutaway.draw.sheet import DPI as SHEET_DPI
 
 ROOT = Path(__file__).parent
-sys.path.insert(0, str(ROOT))  # the modules of the experiments share page.py
-
-from page import Page, Results, claims_table  # noqa: E402
-
-from cutaway.draw.sheet import DPI as SHEET_DPI  # noqa: E402
 
 _PLACE = re.compile(r"(<!-- (?!end -->)([\w-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
@@ -30,15 +30,20 @@ def folders() -> list[Path]:
     return sorted({path.parent.parent for path in ROOT.glob("*/results/*-dynamics.json")})
 
 
-def make(folder: Path) -> Page:
-    """The tables and pictures of an experiment, from its results."""
+def module(folder: Path) -> Any:
+    """The module of an experiment, whose folder's name is no package's."""
     (file,) = folder.glob("*.py")
     spec = importlib.util.spec_from_file_location(f"studies_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise ImportError(file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    page: Page = module.page(Results(folder))
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def make(folder: Path) -> Page:
+    """The tables and pictures of an experiment, from its results."""
+    page: Page = module(folder).page(Results(folder))
     return page
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import random
 import shlex
 import statistics
-import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+import build
 import pytest
 import torch
+from hidden import Hidden, neighbours, purity
+from learning import READINGS, agreed, in_order, layer_values, ranked, ratio, spread
+from page import Outcome, Results
+from scores import best_epoch, epochs_table, share
+from sizes import shrinking, sizes_table
 from tests.study.tables import BASE_VARIANT, trial, trials, variant
 
 from cutaway.config import Study, VariantConfig
@@ -28,26 +31,7 @@ from cutaway.study import BASE, Difference, Estimate, StudyTable, tabulate, to_j
 from cutaway.training import Measured, Score
 from cutaway.training.dynamics import LayerStep
 
-ROOT = Path(__file__).parents[2] / "studies"
-sys.path.insert(0, str(ROOT))
-
-from hidden import Hidden, neighbours, purity  # noqa: E402
-from learning import READINGS, agreed, in_order, layer_values, ranked, ratio, spread  # noqa: E402
-from page import Outcome, Results  # noqa: E402
-from scores import best_epoch, epochs_table, share  # noqa: E402
-from sizes import shrinking, sizes_table  # noqa: E402
-
-
-def _module() -> Any:
-    spec = importlib.util.spec_from_file_location("studies_e1", ROOT / "e1-layers" / "e1.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-e1 = _module()
+e1 = build.module(build.ROOT / "e1-layers")
 
 STAGES = "conv 20 5x5 | maxpool 2 | tanh | conv 50 5x5 | maxpool 2 | tanh"
 LENET = plan(parse_net(f"{STAGES} | flatten | dense 500 | tanh | dense 10"), (1, 28, 28))
@@ -195,7 +179,7 @@ def test_ten_digits_are_right_by_luck_too() -> None:
 
 
 def test_nobody_chose_the_ten_digits() -> None:
-    looks = tomllib.loads((ROOT / "e1-layers" / "published.toml").read_text(encoding="utf-8"))["look"]
+    looks = tomllib.loads((build.ROOT / "e1-layers" / "published.toml").read_text(encoding="utf-8"))["look"]
     words = shlex.split(next(look["look"] for look in looks if look["name"] == "ten-digits"))
     wanted = [str(number) for number in random.Random(0).sample(range(10_000), 10)]
     assert [word for word in words[1:] if word != "--image"] == wanted

@@ -3,39 +3,23 @@
 from __future__ import annotations
 
 import cmath
-import importlib.util
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+import build
 import numpy as np
 import pytest
 import torch
+from frequencies import high_share, picture, variation
+from page import Outcome, Results
 from torch import Tensor
 
 from cutaway.look import Adversarial, Kept, Maximized, Recipe, Relevance, Retention, Robustness, Unnatural
 from cutaway.look.robustness import Curve
 
-ROOT = Path(__file__).parents[2] / "studies"
-sys.path.insert(0, str(ROOT))
-
-from frequencies import high_share, picture, variation  # noqa: E402
-from page import Outcome, Results  # noqa: E402
-
-
-def _module() -> Any:
-    spec = importlib.util.spec_from_file_location("studies_e2", ROOT / "e2-visualisation" / "e2.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-e2 = _module()
+e2 = build.module(build.ROOT / "e2-visualisation")
 
 FLAT, ROUGH = 1.0, 3.0
 """Waves along a side of 8 pixels: an eighth and three eighths a pixel."""

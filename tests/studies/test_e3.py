@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import build
 import pytest
 import torch
+from page import Outcome, Results
 
 from cutaway.config import load_experiment, load_study
 from cutaway.data import gaussian_pyramid
@@ -23,25 +23,10 @@ from cutaway.study import StudyTable, Trial, TrialStatus, tabulate, to_json
 from cutaway.study.expand import expand
 from cutaway.training import Score
 
-ROOT = Path(__file__).parents[2] / "studies"
-sys.path.insert(0, str(ROOT))
-
-import build  # noqa: E402
-from page import Outcome, Results  # noqa: E402
-
-FOLDER = ROOT / "e3-ablation"
+FOLDER = build.ROOT / "e3-ablation"
 
 
-def _load() -> Any:
-    spec = importlib.util.spec_from_file_location("studies_e3", FOLDER / "e3.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-e3 = _load()
+e3 = build.module(build.ROOT / "e3-ablation")
 
 STAGE4 = "without conv4 and pool4"
 LIKE_THE_REPORT = {

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
-from typing import Any
 
+import build
 import pytest
 import torch
+from page import Outcome, Results
 
 from cutaway.config import load_experiment, load_study
 from cutaway.data.examples import Block, Examples
@@ -19,25 +18,10 @@ from cutaway.study import StudyTable, Trial, TrialStatus, tabulate, to_json
 from cutaway.study.expand import expand
 from cutaway.training import Score
 
-ROOT = Path(__file__).parents[2] / "studies"
-sys.path.insert(0, str(ROOT))
-
-import build  # noqa: E402
-from page import Outcome, Results  # noqa: E402
-
-FOLDER = ROOT / "e4-cifar"
+FOLDER = build.ROOT / "e4-cifar"
 
 
-def _load() -> Any:
-    spec = importlib.util.spec_from_file_location("studies_e4", FOLDER / "e4.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-e4 = _load()
+e4 = build.module(build.ROOT / "e4-cifar")
 
 
 def some_table(base: float = 0.75, recipe: float = 0.85, *, broken: bool = False) -> StudyTable:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import build
 import pytest
 import torch
+from flow import flow
+from page import Outcome, Results
 from tests.study.tables import BASE_VARIANT, trials, variant
 
 from cutaway.config import Study, VariantConfig
@@ -20,23 +20,7 @@ from cutaway.look.tuning import Tuning
 from cutaway.nets import parse_net, plan, plan_net
 from cutaway.study import BASE, StudyTable, tabulate, to_json
 
-ROOT = Path(__file__).parents[2] / "studies"
-sys.path.insert(0, str(ROOT))
-
-from flow import flow  # noqa: E402
-from page import Outcome, Results  # noqa: E402
-
-
-def _module() -> Any:
-    spec = importlib.util.spec_from_file_location("studies_e5", ROOT / "e5-filters" / "e5.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-e5 = _module()
+e5 = build.module(build.ROOT / "e5-filters")
 
 PLAN = plan_net("filters-32-64-64", (1, 28, 28))
 ANGLES = tuple(range(0, 180, 15))

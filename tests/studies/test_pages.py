@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import build
 import numpy as np
 import pytest
+from page import Page
 from PIL import Image
 from tests.study.inline import InlineClient, conducted, few_images
 
 from cutaway.config import load_study
 from cutaway.store import Store
 from cutaway.study import TrialStatus, find_study, read_trials
-
-ROOT = Path(__file__).parents[2] / "studies"
-sys.path.insert(0, str(ROOT))
-
-import build  # noqa: E402
-from page import Page  # noqa: E402
 
 FOLDERS = build.folders()
 
@@ -101,7 +96,7 @@ def _colours(folder: Path) -> None:
 
 def studies() -> list[Path]:
     """Every study of every folder."""
-    return sorted(path for path in ROOT.glob("*/*.toml") if path.name != "experiment.toml")
+    return sorted(path for path in build.ROOT.glob("*/*.toml") if path.name != "experiment.toml")
 
 
 @pytest.mark.parametrize("path", studies(), ids=lambda path: f"{path.parent.name}-{path.stem}")
