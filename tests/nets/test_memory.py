@@ -64,6 +64,8 @@ NETS: dict[str, tuple[str, Shape, float, float]] = {
                  "globalpool | flatten | dense 10", (3, 14, 14), 0.01, 0.09),
     "Winograd, tiles hang over": ("conv 128 1x1 | relu | conv 160 3x3 | relu | conv 128 3x3 pad 2 | "
                                   "flatten | dense 10", (3, 15, 15), 0.04, 0.04),
+    "unfolded": ("conv 128 1x1 | relu | conv 128 4x4 | relu | maxpool 2 | conv 128 3x3 pad 1 | relu | "
+                 "flatten | dense 10", (3, 7, 7), 0.01, 0.02),
 }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cutaway.nets import parse_net, plan
-from cutaway.nets.schedule import Step, Way, steps, suits_winograd
+from cutaway.nets.schedule import Step, Way, steps, suits_unfolding, suits_winograd
 
 
 def schedule(text: str, channels: int = 1, size: int = 16) -> list[Step]:
@@ -37,6 +37,24 @@ def test_few_channels_and_small_maps_are_convolved_directly() -> None:
     for shape in [(127, 18, 18), (128, 5, 5)]:  # 3×3 outputs would cost a tile of 4×4
         (row,) = plan(parse_net("conv 128 3x3"), shape).rows
         assert not suits_winograd(row)
+
+
+@pytest.mark.parametrize(
+    ("word", "shape", "yes"),
+    [
+        ("conv 128 4x4", (128, 7, 7), True),  # as many outputs as places in the kernel
+        ("conv 128 4x4", (128, 7, 8), False),
+        ("conv 128 4x4", (127, 5, 5), False),
+        ("conv 127 4x4", (128, 5, 5), False),
+        ("conv 128 3x3 same", (128, 3, 3), True),
+        ("conv 128 2x2 same", (128, 2, 2), False),  # padded on one side
+        ("conv 128 3x3 stride 2", (128, 7, 7), True),
+        ("relu", (128, 2, 2), False),
+    ],
+)
+def test_what_unfolding_suits(word: str, shape: tuple[int, int, int], yes: bool) -> None:
+    (row,) = plan(parse_net(word), shape).rows
+    assert suits_unfolding(row) is yes
 
 
 def test_biases_wait_for_the_last_pool_and_stand_before_what_is_not_moved() -> None:

@@ -300,6 +300,8 @@ def _kept(step: Step) -> _Kept:  # noqa: PLR0911  one for each kind of operation
             return _Kept()
         case Conv() if step.way in {Way.WINOGRAD, Way.WINOGRAD_UNBIASED}:
             return _winograd(row)
+        case Conv() if step.way in {Way.UNFOLDED, Way.UNFOLDED_UNBIASED}:
+            return _unfolded(row, word)
         case Conv() if not is_even(row):
             return _Kept(extra=size)  # a padded copy
         case Conv() | Dense() | AvgPool() | BatchNorm() | GELU() | LeakyReLU():
@@ -355,6 +357,17 @@ def _winograd(row: LayerPlan) -> _Kept:
     )
     extra = channels * 36 * tiles
     return _Kept(extra=extra * FLOAT_BYTES, forward=forward * FLOAT_BYTES, backward=backward * FLOAT_BYTES)
+
+
+def _unfolded(row: LayerPlan, word: Conv) -> _Kept:
+    """Windows laid out in rows, once forwards and once behind, where their gradient stands beside them."""
+    (channels, *inside), outside = row.input_shape, row.output_shape[1:]
+    around = word.window(row.input_shape).before
+    padded = channels * math.prod(size + 2 * pad for size, pad in zip(inside, around, strict=True))
+    rows = channels * math.prod(word.kernel) * math.prod(outside)
+    forward = rows + (padded if any(around) else 0)
+    backward = rows + padded - math.prod(row.input_shape)  # the input's gradient lies in the padded one
+    return _Kept(input=True, forward=forward * FLOAT_BYTES, backward=backward * FLOAT_BYTES)
 
 
 def _tiles(places: Sequence[int]) -> tuple[int, int, float]:

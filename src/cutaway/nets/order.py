@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from cutaway.nets import schedule
 from cutaway.nets.builder import Net, joined
 from cutaway.nets.schedule import Way
+from cutaway.nets.unfolding import Unfolded
 from cutaway.nets.winograd import Winograd
 from cutaway.nets.words import Block, Join, MaxPool
 
@@ -169,4 +170,6 @@ def _step(net: Net, step: schedule.Step) -> Step:
 def _convolution(module: nn.Conv2d, way: Way) -> Step:
     if way in {Way.WINOGRAD, Way.WINOGRAD_UNBIASED}:
         return Winograd(module, biased=way is Way.WINOGRAD)
+    if way in {Way.UNFOLDED, Way.UNFOLDED_UNBIASED}:
+        return Unfolded(module, biased=way is Way.UNFOLDED)
     return Unbiased(module) if way is Way.UNBIASED else module

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
@@ -22,6 +23,8 @@ class Way(Enum):
     UNBIASED = auto()
     WINOGRAD = auto()
     WINOGRAD_UNBIASED = auto()
+    UNFOLDED = auto()
+    UNFOLDED_UNBIASED = auto()
     BIAS = auto()
 
 
@@ -44,7 +47,8 @@ def steps(chain: Sequence[LayerPlan]) -> Iterator[Step]:
     """The steps of a chain of layers, with less work and the same result.
 
     Monotone activations and biases stand behind the max-pool that follows them, pools of one value
-    are left out, and wide 3×3 convolutions are computed by Winograd's algorithm.
+    are left out, wide 3×3 convolutions are computed by Winograd's algorithm, and wide ones of few outputs
+    by one matrix product.
     """
     rows = pools_first(chain)
     late = ""
@@ -54,10 +58,7 @@ def steps(chain: Sequence[LayerPlan]) -> Iterator[Step]:
         if isinstance(word, Conv):
             unbiased = pooled and word.bias and is_even(row)
             late = row.name if unbiased else ""
-            if suits_winograd(row):
-                yield Step(row, Way.WINOGRAD_UNBIASED if unbiased else Way.WINOGRAD)
-            else:
-                yield Step(row, Way.UNBIASED if unbiased else Way.MODULE)
+            yield Step(row, _way(row, unbiased=unbiased))
             continue
         yield Step(row, Way.BLOCK if isinstance(word, Block) else Way.MODULE)
         if late and not pooled:
@@ -77,7 +78,7 @@ def pools_first(chain: Sequence[LayerPlan]) -> list[LayerPlan]:
 
 
 LEAST_CHANNELS = 128
-"""With fewer channels, in or out, a 3×3 convolution is faster computed directly."""
+"""With fewer channels, in or out, a convolution is faster computed directly."""
 
 MOST_WASTE = 1.5
 """Winograd's tiles of 4×4 may cover at most this many times the outputs that are wanted."""
@@ -93,6 +94,24 @@ def suits_winograd(row: LayerPlan) -> bool:
     _, height, width = row.output_shape
     waste = 16 * -(-height // 4) * -(-width // 4) / (height * width)
     return min(row.input_shape[0], word.filters) >= LEAST_CHANNELS and waste <= MOST_WASTE
+
+
+def suits_unfolding(row: LayerPlan) -> bool:
+    """Whether a layer is a convolution that is faster as one matrix product of its windows."""
+    word = row.layer.word
+    if not isinstance(word, Conv) or not is_even(row):
+        return False
+    places = math.prod(row.output_shape[1:])
+    return min(row.input_shape[0], word.filters) >= LEAST_CHANNELS and places <= math.prod(word.kernel)
+
+
+def _way(row: LayerPlan, *, unbiased: bool) -> Way:
+    """How a convolution is computed."""
+    if suits_unfolding(row):
+        return Way.UNFOLDED_UNBIASED if unbiased else Way.UNFOLDED
+    if suits_winograd(row):
+        return Way.WINOGRAD_UNBIASED if unbiased else Way.WINOGRAD
+    return Way.UNBIASED if unbiased else Way.MODULE
 
 
 def is_paired(word: MaxPool) -> bool:
