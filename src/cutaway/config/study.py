@@ -84,7 +84,7 @@ class StoppingConfig(Section):
         "none: all are trained to the end; halving: at each rung those of the lowest validation error go on",
     )
     rungs: tuple[float, ...] = setting(
-        (0.1, 0.3), "shares of the budget at which variants are compared, rising, above 0 and below 1"
+        (0.2,), "shares of the budget at which variants are compared, rising, above 0 and below 1"
     )
     keep: float = setting(
         0.34, "share of the variants that go on at each rung, rounded up; the base always does", gt=0, lt=1
