@@ -53,7 +53,9 @@ def filled(text: str, page: Page) -> str:
     Raises:
         KeyError: a place has no table, or a table no place.
     """
-    tables = {**page.tables, **({"claims": claims_table(page.claims)} if page.claims else {})}
+    tables = dict.fromkeys(page.waiting, "not measured yet") | dict(page.tables)
+    if page.claims:
+        tables["claims"] = claims_table(page.claims)
     named = set()
 
     def put(match: re.Match[str]) -> str:

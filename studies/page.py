@@ -51,11 +51,13 @@ class Page:
         tables: Markdown by the name of its place in the page.
         pictures: figures by their file's name, without an ending.
         claims: in the order of the publication.
+        waiting: names of places whose studies were not run yet.
     """
 
     tables: Mapping[str, str]
     pictures: Mapping[str, Figure]
     claims: Sequence[Claim] = ()
+    waiting: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,10 @@ class Results:
             self._known[name] = from_json(self.facts(name))
         found: StudyTable = self._known[name]
         return found
+
+    def has(self, name: str) -> bool:
+        """Whether a study was run and exported."""
+        return f"{name}.json" in self.files
 
     def dynamics(self, name: str) -> Dynamics:
         """How layers learnt in the trials of a study."""

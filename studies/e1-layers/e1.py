@@ -38,7 +38,7 @@ from cutaway.draw.panel import draw_image
 from cutaway.look.interval import wilson
 from cutaway.nets import Plan
 from cutaway.store import EpochRow
-from cutaway.study import BASE, Difference, Estimate, Measure, Trial
+from cutaway.study import BASE, Difference, Estimate, Measure, StudyTable, Trial
 from cutaway.training import Measured
 
 PUBLISHED, FIRST, FUTURE = "e1-published", "e1-random-first-layer", "e1-future-work"
@@ -81,53 +81,75 @@ FILTER = {"conv1": 3, "conv2": 7}
 
 
 def page(results: Results) -> Page:
-    """Everything on the page."""
-    (trial,) = results.study(PUBLISHED).base.trials
-    runs = results.dynamics(FIRST)[BASE]
-    first = results.study(FIRST)
-    hidden = read_hidden(results)
-    plan = results.study(PUBLISHED).base.variant.plan
-    digits = results.facts("ten-digits")
-    if plan is None:
-        raise ValueError(PUBLISHED)
+    """Everything on the page, of those studies that were exported."""
+    parts = {PUBLISHED: one_training, FIRST: random_first_layer, FUTURE: future_work}
+    there = [name for name in parts if results.has(name)]
+    made = [parts[name](results) for name in there]
+    tables = {name: text for part in made for name, text in part.tables.items()}
+    tables["made"], tables["runs"] = made_line(results, *there), runs_table(results, *there)
     return Page(
-        tables={
-            "published": published_table(trial),
-            "epochs": epochs_table(trial.epochs, SEEN_EPOCHS),
-            "layers": layers_table(runs, results.dynamics(PUBLISHED)[BASE]),
-            "first-layer": table(
-                ["variant", "seeds>", "test error>", "difference, points>", "seconds>"],
-                [
-                    [one.variant.name, len(one.trials), percent(one), difference(one), _seconds(one.trials)]
-                    for one in rows(first)
-                ],
-            ),
-            "hidden": hidden_table(hidden),
-            "sizes": sizes_table(plan),
-            "future": future_table(results),
-            "made": made_line(results, PUBLISHED, FIRST, FUTURE),
-            "runs": runs_table(results, PUBLISHED, FIRST, FUTURE),
-        },
-        pictures=pictures(results, trial),
-        claims=[
-            most_learnt(runs),
-            never_trained(row(first, "conv1 never trained").differences[Measure.TOP1]),
-            briefly_trained(
-                {
-                    one.variant.name: one.differences[Measure.TOP1]
-                    for one in first.rows
-                    if one.variant.name.startswith("conv1 trained for")
-                }
-            ),
-            ten_right(digits["label"], digits["predicted"], best_epoch(trial.epochs)),
-            no_pattern(hidden),
-            shrunk(plan),
-        ],
+        tables,
+        {name: figure for part in made for name, figure in part.pictures.items()},
+        sorted((claim for part in made for claim in part.claims), key=lambda claim: claim.text),
+        frozenset(
+            {"published", "epochs", "layers", "first-layer", "hidden", "sizes", "future"} - set(tables)
+        ),
     )
 
 
+def one_training(results: Results) -> Page:
+    """What the one long training shows."""
+    (trial,) = results.study(PUBLISHED).base.trials
+    plan = results.study(PUBLISHED).base.variant.plan
+    if plan is None:
+        raise ValueError(PUBLISHED)
+    hidden = read_hidden(results)
+    digits = results.facts("ten-digits")
+    tables = {
+        "published": published_table(trial),
+        "epochs": epochs_table(trial.epochs, SEEN_EPOCHS),
+        "hidden": hidden_table(hidden),
+        "sizes": sizes_table(plan),
+    }
+    claims = [
+        ten_right(digits["label"], digits["predicted"], best_epoch(trial.epochs)),
+        no_pattern(hidden),
+        shrunk(plan),
+    ]
+    return Page(tables, pictures(results, trial), claims)
+
+
+def random_first_layer(results: Results) -> Page:
+    """What five seeds show: which layer learns, and what a random first one costs."""
+    runs, study = results.dynamics(FIRST)[BASE], results.study(FIRST)
+    cells = [
+        [one.variant.name, len(one.trials), percent(one), difference(one), _seconds(one.trials)]
+        for one in rows(study)
+    ]
+    brief = {
+        one.variant.name: one.differences[Measure.TOP1]
+        for one in study.rows
+        if one.variant.name.startswith("conv1 trained for")
+    }
+    never = row(study, "conv1 never trained").differences[Measure.TOP1]
+    tables = {
+        "layers": layers_table(runs, results.dynamics(PUBLISHED)[BASE]),
+        "first-layer": table(["variant", "seeds>", "test error>", "difference, points>", "seconds>"], cells)
+        + "\n\n![Differences to the net that is trained whole, with intervals](pictures/first-layer.png)",
+    }
+    claims = [most_learnt(runs), never_trained(never), briefly_trained(brief)]
+    return Page(tables, {"first-layer": cutaway.plot(study)}, claims)
+
+
+def future_work(results: Results) -> Page:
+    """What the authors left for later."""
+    study = results.study(FUTURE)
+    shown = "![Differences of the variants to the published net, with intervals](pictures/future.png)"
+    return Page({"future": f"{future_table(study)}\n\n{shown}"}, {"future": cutaway.plot(study)})
+
+
 def pictures(results: Results, trial: Trial) -> dict[str, Figure]:
-    """All of them."""
+    """Those of the long training."""
     learnt = results.dynamics(PUBLISHED)[BASE][trial.seed]
     maps, digits = results.look("maps-of-a-4"), results.look("ten-digits")
     units = {name: results.look(name).only(range(10)) for name in EXEMPLARS.values()}
@@ -142,8 +164,6 @@ def pictures(results: Results, trial: Trial) -> dict[str, Figure]:
         "hidden-preferred": cutaway.plot(results.look("hidden-preferred")),
         "ten-digits": digits_figure(digits.images, results.facts("ten-digits")),
         "decoded": cutaway.plot(results.look("decoded")),
-        "first-layer": cutaway.plot(results.study(FIRST)),
-        "future": cutaway.plot(results.study(FUTURE)),
     }
 
 
@@ -333,10 +353,10 @@ def shrunk(plan: Plan) -> Claim:
 # Future work.
 
 
-def future_table(results: Results) -> str:
+def future_table(study: StudyTable) -> str:
     """Every variant with what it does to the error and what it takes."""
     cells = []
-    for one in rows(results.study(FUTURE)):
+    for one in rows(study):
         planned = one.variant.plan
         found = one.differences.get(Measure.TOP1)
         cells.append(

@@ -16,7 +16,7 @@ import pytest
 import torch
 from hidden import Hidden, neighbours, purity
 from learning import READINGS, agreed, in_order, layer_values, ranked, ratio, spread
-from page import Outcome, Results
+from page import Outcome, Page, Results
 from scores import best_epoch, epochs_table, share
 from sizes import shrinking, sizes_table
 from tests.study.tables import BASE_VARIANT, trial, trials, variant
@@ -298,10 +298,8 @@ def future() -> StudyTable:
     return tabulate(study, [BASE_VARIANT, variant(edits="-relu1")], found, "abcd1234")
 
 
-def test_the_time_of_pre_training_is_told(future: StudyTable, tmp_path: Path) -> None:
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results" / "e1-future-work.json").write_text(json.dumps(to_json(future)))
-    lines = e1.future_table(Results(tmp_path)).splitlines()
+def test_the_time_of_pre_training_is_told(future: StudyTable) -> None:
+    lines = e1.future_table(future).splitlines()
     base, other = ([cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:])
     assert base[:2] == ["base", "20.00 ±24.84 %"]
     assert base[2] == "–"
@@ -310,3 +308,16 @@ def test_the_time_of_pre_training_is_told(future: StudyTable, tmp_path: Path) ->
     # Trials of 10, 11 and 12 s.
     assert other[4:6] == ["11", "7"]
     assert other[7] == f"{future.rows[0].parameters:,}"
+
+
+def test_what_was_not_run_yet_waits(future: StudyTable, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    told = {**to_json(future), "made": {"created": "2026-01-02T03:04", "versions": "1", "machine": "one"}}
+    (tmp_path / "results" / "e1-future-work.json").write_text(json.dumps(told))
+    page = e1.page(Results(tmp_path))
+    assert page.tables.keys() == {"future", "made", "runs"}
+    assert page.pictures.keys() == {"future"}
+    assert page.waiting == {"published", "epochs", "layers", "first-layer", "hidden", "sizes"}
+    place = "<!-- sizes -->\n{}\n<!-- end -->\n"
+    text = build.filled(place.format("old"), Page({}, {}, waiting=frozenset({"sizes"})))
+    assert text == place.format("not measured yet")

@@ -7,6 +7,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,10 @@ from cutaway.errors import ConfigError, InterruptedRunError, NotFoundError, Stor
 from cutaway.store import Run, Store, train
 from cutaway.study import Effect, StudyTable, TrialStatus, find_study, read_table
 from cutaway.study.session import run_study
+from cutaway.study.trials.conduct import Conductor
+from cutaway.study.trials.halving import survivors
 from cutaway.study.trials.worker import Assignment, ask_to_stop
+from cutaway.training import Score
 
 FIELDS: dict[str, Any] = {
     "net": "conv 3 5x5 stride 2 | relu | maxpool 2 | flatten | dense 10",
@@ -268,6 +273,69 @@ def test_halving_ends_the_worse_and_the_better_end_as_they_would_have_anyway(
     # Only the base and those that end are scored on the test split at a rung.
     early = [a for a in client.assignments if a.until and "test" not in a.splits]
     assert len(early) == 6
+
+
+def test_a_halved_study_that_was_stopped_chooses_the_same_when_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make_study(
+        seeds=1,
+        variant=[{"edits": "-relu1"}, {"set": {"train.lr": 0.01}}, {"set": {"train.lr": 1e-7}}],
+        stopping={"rule": "halving", "rungs": [0.25, 0.5], "keep": 0.5},
+    )
+    whole = _rungs(run_inline(study, tmp_path / "whole", monkeypatch))
+    early, finished = TrialStatus.EARLY.value, TrialStatus.FINISHED.value
+    assert sorted(whole.values()) == [(early, 0.25), (early, 0.5), (finished, 0.5), (finished, 0.5)]
+    carry_out, calls = Conductor._carry_out, list[int]()
+
+    def stopped(self: Conductor, jobs: Sequence[Any]) -> None:
+        calls.append(len(jobs))
+        if len(calls) == 3:
+            raise InterruptedRunError("enough")
+        carry_out(self, jobs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Conductor, "_carry_out", stopped)
+        with pytest.raises(InterruptedRunError, match="enough"):
+            run_inline(study, tmp_path / "stopped", monkeypatch)
+    assert calls == [4, 4, 3]  # all; those that go on and the scores of one that ended; and again
+    assert _rungs(run_inline(study, tmp_path / "stopped", monkeypatch)) == whole
+
+
+def test_a_variant_that_has_ended_is_ranked_with_the_others_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make_study(
+        seeds=1,
+        variant=[{"edits": "-relu1"}, {"set": {"train.lr": 0.01}}, {"set": {"train.lr": 1e-7}}],
+        stopping={"rule": "halving", "rungs": [0.25], "keep": 0.5},
+    )
+    ranked = list[list[str]]()
+
+    def noted(scores: Mapping[str, Sequence[Score]], keep: float) -> list[str]:
+        ranked.append(sorted(scores))
+        return survivors(scores, keep)
+
+    monkeypatch.setattr("cutaway.study.trials.conduct.survivors", noted)
+    table = run_inline(study, tmp_path, monkeypatch)
+    store = Store(tmp_path)
+    base = next(trial for trial in store.studies.trials(table.id) if trial.variant == "base")
+    store.studies.note(table.id, replace(base, status="waiting"))  # as if it had been stopped
+    run_inline(study, tmp_path, monkeypatch)
+    assert ranked == [["-relu1", "train.lr 0.01", "train.lr 1e-07"]] * 2
+
+
+def run_inline(study: Study, folder: Path, monkeypatch: pytest.MonkeyPatch) -> StudyTable:
+    with conducted(monkeypatch, InlineClient()):
+        return run_study(study, store=Store(folder))
+
+
+def _rungs(table: StudyTable) -> dict[str, tuple[str, float]]:
+    """By variant, how its trial ended and the last rung that it was scored at."""
+    return {
+        row.variant.name: (row.trials[0].status.value, max(row.trials[0].rungs))
+        for row in (table.base, *table.rows)
+    }
 
 
 def test_halving_needs_a_validation_split(tmp_path: Path) -> None:

@@ -161,5 +161,6 @@ def _read(row: VariantRow, shape: Shape) -> Variant:
 def made_with(row: StudyRow) -> dict[str, Any]:
     """When a study was begun, with which versions, and the machine that this process runs on."""
     created = datetime.fromtimestamp(row.created).astimezone().isoformat(timespec="seconds")
-    machine = f"{processor()}, {available_cores()} cores"
+    cores = available_cores()
+    machine = f"{processor()}, {cores} {'core' if cores == 1 else 'cores'}"
     return {"created": created, "versions": row.versions, "machine": machine, "data": row.data}

@@ -19,7 +19,7 @@ RELU = variant("without relu1", "-relu1", Origin.ABLATE, layers=("relu1",))
 POOL = variant("without pool1", "-pool1", Origin.ABLATE, layers=("pool1",))
 VARIANTS = [BASE_VARIANT, RELU, POOL]
 FIVE, THREE = Study(seeds=5), Study(seeds=3)
-HALVING = Study(seeds=3, stopping=StoppingConfig(rule=StoppingKind.HALVING))
+HALVING = Study(seeds=3, stopping=StoppingConfig(rule=StoppingKind.HALVING, rungs=(0.25, 0.5)))
 
 BASES = [0.020, 0.025, 0.022, 0.027, 0.021]
 WORSE = [0.120, 0.129, 0.123, 0.126, 0.119]

@@ -36,6 +36,25 @@ _CHOICE, _REPORTED = ("validation",), ("validation", "test")
 
 
 @dataclass(frozen=True)
+class _Job:
+    """A trial to train up to a share of its budget, and the splits to score there."""
+
+    course: Course
+    share: float
+    splits: tuple[str, ...]
+
+    @property
+    def due(self) -> bool:
+        """Whether it goes on and was not scored there."""
+        return self.course.lacks(self.share, self.splits)
+
+    @property
+    def work(self) -> float:
+        """Multiply-adds of what is left to train, forward; what is only scored comes last."""
+        return (self.share - max(self.course.scores, default=0.0)) * self.course.work
+
+
+@dataclass(frozen=True)
 class _Mail:
     """What a worker sent: a message, or its future when it is done."""
 
@@ -80,34 +99,45 @@ class Conductor:
         left = sum(course.images_left for course in self._courses if not course.ended)
         try:
             with tracked("Training trials", left, "images") as self._add:
+                ending: list[_Job] = []
                 for share in rungs:
-                    self._train_to(share, self._courses, _CHOICE)
-                    self._select(share, stopping.keep)
-                self._train_to(WHOLE, self._courses, _REPORTED)
+                    self._carry_out([*ending, *self._jobs(share, _CHOICE, without=ending)])
+                    self._note(ending)
+                    ending = self._select(share, stopping.keep)
+                self._carry_out([*ending, *self._jobs(WHOLE, _REPORTED, without=ending)])
+                self._note(ending)
         finally:
             self._client.unsubscribe_topic(self._topic)
 
-    def _train_to(self, share: float, courses: Sequence[Course], splits: tuple[str, ...]) -> None:
-        """Train all that go on up to a share of their budget, and score them there."""
-        due = [course for course in courses if course.lacks(share, splits)]
+    def _jobs(self, share: float, splits: tuple[str, ...], *, without: Sequence[_Job]) -> list[_Job]:
+        """All that go on, up to a share of their budget. The base is scored on what is told everywhere."""
+        out = {job.course.run.id for job in without}
+        return [
+            _Job(course, share, _REPORTED if course.variant.name == BASE else splits)
+            for course in self._courses
+            if not course.ended and course.run.id not in out
+        ]
+
+    def _carry_out(self, jobs: Sequence[_Job]) -> None:
+        """Train and score what is due of them."""
         # Longest first, so that no worker is left with a long one at the end.
-        waiting = iter(sorted(due, key=lambda course: -course.work))
-        busy: dict[str, Course] = {}
+        waiting = iter(sorted((job for job in jobs if job.due), key=lambda job: -job.work))
+        busy: dict[str, _Job] = {}
         most = 2 * thread_count(self._client)
         with ExitStack() as held:
             while True:
-                while len(busy) < most and (course := next(waiting, None)) is not None:
-                    held.enter_context(course.held())
-                    self._submit(course, share, splits)
-                    busy[course.run.id] = course
+                while len(busy) < most and (job := next(waiting, None)) is not None:
+                    held.enter_context(job.course.held())
+                    self._submit(job)
+                    busy[job.course.run.id] = job
                 if not busy:
                     return
-                self._follow(busy, share)
+                self._follow(busy)
 
-    def _submit(self, course: Course, share: float, splits: tuple[str, ...]) -> None:
+    def _submit(self, job: _Job) -> None:
         """Hand a trial to the workers."""
+        course, wanted = job.course, job.splits
         path, fingerprint = self._made.shelf.file(course.variant.experiment)
-        wanted = _REPORTED if course.variant.name == BASE else splits
         assignment = Assignment(
             self._row.id,
             dump_experiment(course.task.experiment),
@@ -117,7 +147,7 @@ class Conductor:
             str(path),
             fingerprint,
             program(),
-            course.until(share),
+            course.until(job.share),
             course.parcel,
             wanted,
         )
@@ -125,18 +155,18 @@ class Conductor:
             _on_worker,
             assignment,
             self._topic,
-            key=f"{self._row.id}-{course.run.id}-{share:g}-{'-'.join(wanted)}",
+            key=f"{self._row.id}-{course.run.id}-{job.share:g}-{'-'.join(wanted)}",
             pure=False,
             resources=gpu_resources(self._client, course.task.experiment.train.device),
         )
         run = course.run.id
         future.add_done_callback(lambda done: self._inbox.put(_Mail(run, done=done)))
 
-    def _follow(self, busy: dict[str, Course], share: float) -> None:
+    def _follow(self, busy: dict[str, _Job]) -> None:
         """Write down what comes in until a trial is done."""
         while True:
             if self._stop():
-                self._interrupt(busy, share)
+                self._interrupt(busy)
             try:
                 mail = self._inbox.get(timeout=_LOOK)
             except queue.Empty:
@@ -144,7 +174,7 @@ class Conductor:
             if mail.done is None:
                 self._write(busy, mail)
                 continue
-            self._finish(busy.pop(mail.run), mail.done, share)
+            self._finish(busy.pop(mail.run), mail.done)
             return
 
     def _receive(self, event: tuple[float, Mapping[str, Any]]) -> None:
@@ -152,12 +182,13 @@ class Conductor:
         _, content = event
         self._inbox.put(_Mail(content["run"], content["message"]))
 
-    def _write(self, busy: Mapping[str, Course], mail: _Mail) -> None:
+    def _write(self, busy: Mapping[str, _Job], mail: _Mail) -> None:
         if mail.run in busy:
-            self._add(busy[mail.run].scribe.write(pickle.loads(mail.message)))  # noqa: S301  our own workers'
+            self._add(busy[mail.run].course.scribe.write(pickle.loads(mail.message)))  # noqa: S301  our own workers'
 
-    def _finish(self, course: Course, future: Any, share: float) -> None:
+    def _finish(self, job: _Job, future: Any) -> None:
         """A worker is done with a trial, or has given it up."""
+        course = job.course
         try:
             report: Report = future.result()
         except KilledWorker as error:
@@ -167,12 +198,12 @@ class Conductor:
         except Exception as error:  # noqa: BLE001  whatever a worker meets is told of the trial
             course.fail(f"{type(error).__name__}: {error}")
         else:
-            self._await(course, report)
-            course.take(report, share)
+            self._await(job, report)
+            course.take(report, job.share)
 
-    def _await(self, course: Course, report: Report) -> None:
+    def _await(self, job: _Job, report: Report) -> None:
         """Write the messages that were sent before a report; they come by another way."""
-        later: list[_Mail] = []
+        course, later = job.course, list[_Mail]()
         while course.scribe.received < report.posted:
             try:
                 mail = self._inbox.get(timeout=_PATIENCE)
@@ -182,27 +213,30 @@ class Conductor:
                     "Run the study again: it goes on with what is missing."
                 ) from None
             if mail.done is None and mail.run == course.run.id:
-                self._write({mail.run: course}, mail)
+                self._write({mail.run: job}, mail)
             else:
                 later.append(mail)
         for mail in later:
             self._inbox.put(mail)
 
-    def _select(self, share: float, keep: float) -> None:
-        """End the variants that do not go on from a rung, with their scores on the split that is told."""
-        running = [course for course in self._courses if not course.ended and not course.failed]
+    def _select(self, share: float, keep: float) -> list[_Job]:
+        """The variants that do not go on from a rung, to be scored there on the split that is told."""
         scores: dict[str, list[Score]] = {}
-        for course in running:
-            if course.variant.name != BASE and share in course.scores:
+        for course in self._courses:
+            # A study that goes on has noted some as ended: they are ranked as they were then.
+            if course.variant.name != BASE and share in course.scores and not course.failed:
                 scores.setdefault(course.variant.name, []).append(course.scores[share]["validation"])
         going = {BASE, *survivors(scores, keep)}
-        ending = [course for course in running if course.variant.name not in going]
-        self._train_to(share, ending, _REPORTED)
-        for course in ending:
-            self._add(course.images_left)
-            course.end_early(f"at {share:.0%} of the budget others had a lower validation error")
+        running = [course for course in self._courses if not course.ended and not course.failed]
+        return [_Job(course, share, _REPORTED) for course in running if course.variant.name not in going]
 
-    def _interrupt(self, busy: dict[str, Course], share: float) -> None:
+    def _note(self, ending: Sequence[_Job]) -> None:
+        """Note that trials were ended at a rung, when they are scored there."""
+        for job in ending:
+            self._add(job.course.images_left)
+            job.course.end_early(f"at {job.share:.0%} of the budget others had a lower validation error")
+
+    def _interrupt(self, busy: dict[str, _Job]) -> None:
         """Let what is under way pause, write that down, and end."""
         self._client.run(ask_to_stop, self._row.id)
         while busy:
@@ -213,7 +247,7 @@ class Conductor:
             if mail.done is None:
                 self._write(busy, mail)
             else:
-                self._finish(busy.pop(mail.run), mail.done, share)
+                self._finish(busy.pop(mail.run), mail.done)
         raise InterruptedRunError(
             f"The study {self._row.id} was stopped; what was trained is kept. Run it again to go on with it."
         )
