@@ -87,7 +87,7 @@ class StoppingConfig(Section):
         (0.2,), "shares of the budget at which variants are compared, rising, above 0 and below 1"
     )
     keep: float = setting(
-        0.34, "share of the variants that go on at each rung, rounded up; the base always does", gt=0, lt=1
+        0.25, "share of the variants that go on at each rung, rounded up; the base always does", gt=0, lt=1
     )
 
     @field_validator("rungs")

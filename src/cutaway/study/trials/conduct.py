@@ -111,11 +111,11 @@ class Conductor:
 
     def _jobs(self, share: float, splits: tuple[str, ...], *, without: Sequence[_Job]) -> list[_Job]:
         """All that go on, up to a share of their budget. The base is scored on what is told everywhere."""
-        out = {job.course.run.id for job in without}
+        out = {id(job.course) for job in without}
         return [
             _Job(course, share, _REPORTED if course.variant.name == BASE else splits)
             for course in self._courses
-            if not course.ended and course.run.id not in out
+            if not course.ended and id(course) not in out
         ]
 
     def _carry_out(self, jobs: Sequence[_Job]) -> None:
