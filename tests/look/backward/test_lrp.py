@@ -48,9 +48,11 @@ def equal(found: Relevance, wanted: Relevance, accuracy: float = 1e-6) -> None:
 def test_without_biases_relevance_by_z_adds_up_to_the_logit(kind: str) -> None:
     found = lrp(written(WHOLE[kind]), IMAGES, [0, 2], rules="z")
     assert found.gap is not None
-    assert float(found.values.abs().min()) > 1e-5
-    assert float((found.gap / found.values).abs().max()) < 1e-4
-    torch.testing.assert_close(found.total(), found.values.double(), rtol=1e-4, atol=0)
+    # Against the largest: a logit near zero is a difference of large parts, and has their rounding.
+    most = float(found.values.abs().max())
+    assert most > 1e-2
+    assert float(found.gap.abs().max()) < 1e-5 * most
+    torch.testing.assert_close(found.total(), found.values.double(), rtol=1e-5, atol=1e-5 * most)
 
 
 @pytest.mark.parametrize("rules", ["z", "epsilon", "z-plus", "epsilon-plus", "epsilon-plus-flat"])

@@ -111,7 +111,8 @@ def test_of_a_linear_model_gradient_times_input_is_the_best_order_of_all() -> No
     for curve, sign in ((deletion, 1), (insertion, -1)):
         areas = curve(subject, image.expand(count, -1, -1, -1), heats, labels, fill="black", steps=6).areas
         found = curve(subject, image, best, labels[:1], fill="black", steps=6).areas
-        assert float(found) == pytest.approx(sign * float((sign * areas).min()), abs=1e-9)
+        # Probabilities are float32, and one image's are rounded otherwise than those of 720.
+        assert float(found) == pytest.approx(sign * float((sign * areas).min()), abs=1e-7)
         assert float(areas.max() - areas.min()) > 0.1
 
 
