@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from cutaway.nets import parse_net, plan
 from cutaway.nets.builder import Net, build
-from cutaway.nets.order import Bias, Branches, Step, Tanh, Unbiased, faster_order, run
+from cutaway.nets.direct import Direct
+from cutaway.nets.order import Bias, Branches, Step, Tanh, faster_order, run
 from cutaway.nets.winograd import Winograd
 
 MONOTONE = ["relu", "tanh", "sigmoid", "leakyrelu", "leakyrelu 0", "leakyrelu 0.5"]
@@ -243,5 +244,5 @@ def test_a_bias_before_a_block_s_pool_is_not_lost() -> None:
     """The pool inside a block is not the layer that follows a conv outside."""
     net = build(plan(parse_net("conv 3 3x3 | inception 1 1-1 1-1 1"), (2, 8, 8)), 0)
     steps = faster_order(net)
-    assert not any(isinstance(step, Unbiased | Bias) for step in steps)
+    assert not any(isinstance(step, Direct | Bias) for step in steps)
     assert steps[0] is net.get_submodule("conv1")

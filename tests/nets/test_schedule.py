@@ -60,7 +60,7 @@ def test_what_unfolding_suits(word: str, shape: tuple[int, int, int], yes: bool)
 def test_biases_wait_for_the_last_pool_and_stand_before_what_is_not_moved() -> None:
     found = schedule("conv 2 1x1 | relu | maxpool 2 | maxpool 2 | dropout 0.5 | conv 3 1x1 | tanh")
     assert [(step.row.name, step.way.name, step.conv) for step in found] == [
-        ("conv1", "UNBIASED", ""),
+        ("conv1", "DIRECT", ""),
         ("pool1", "MODULE", ""),
         ("pool2", "MODULE", ""),
         ("pool2", "BIAS", "conv1"),
@@ -69,6 +69,7 @@ def test_biases_wait_for_the_last_pool_and_stand_before_what_is_not_moved() -> N
         ("conv2", "MODULE", ""),
         ("tanh1", "MODULE", ""),
     ]
+    assert [step.row.name for step in found if not step.biased] == ["conv1"]
 
 
 def test_a_bias_that_there_is_not_and_uneven_padding_stay() -> None:

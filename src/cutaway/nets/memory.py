@@ -298,9 +298,9 @@ def _kept(step: Step) -> _Kept:  # noqa: PLR0911  one for each kind of operation
     match word:
         case _ if step.way is Way.BIAS:
             return _Kept()
-        case Conv() if step.way in {Way.WINOGRAD, Way.WINOGRAD_UNBIASED}:
+        case Conv() if step.way is Way.WINOGRAD:
             return _winograd(row)
-        case Conv() if step.way in {Way.UNFOLDED, Way.UNFOLDED_UNBIASED}:
+        case Conv() if step.way is Way.UNFOLDED:
             return _unfolded(row, word)
         case Conv() if not is_even(row):
             return _Kept(extra=size)  # a padded copy
@@ -326,7 +326,7 @@ def _kept(step: Step) -> _Kept:  # noqa: PLR0911  one for each kind of operation
 def _taken(step: Step) -> _Kept:
     """What an operation takes where nothing is kept for a backward pass."""
     word = step.row.layer.word
-    if step.way in {Way.WINOGRAD, Way.WINOGRAD_UNBIASED}:
+    if step.way is Way.WINOGRAD:
         return _Kept()  # computed directly then
     if isinstance(word, MaxPool) and is_paired(word):
         return _Kept(extra=2 * step.row.output_bytes)  # the larger of each two rows

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cutaway.nets import schedule
 from cutaway.nets.builder import Net, joined
+from cutaway.nets.direct import Direct
 from cutaway.nets.schedule import Way
 from cutaway.nets.unfolding import Unfolded
 from cutaway.nets.winograd import Winograd
@@ -26,6 +26,8 @@ from cutaway.nets.words import Block, Join, MaxPool
 
 Step = Callable[[Tensor], Tensor]
 """A module, or another way of computing it."""
+
+_CONVOLUTIONS = {Way.DIRECT: Direct, Way.WINOGRAD: Winograd, Way.UNFOLDED: Unfolded}
 
 
 def faster_order(net: Net) -> list[Step]:
@@ -60,22 +62,6 @@ class Branches:
     def __call__(self, maps: Tensor) -> Tensor:
         """``(N, C, H, W)`` to what the tail gives."""
         return run(self.tail, joined(self.join, [run(branch, maps) for branch in self.branches]))
-
-
-class Unbiased:
-    """A convolution that leaves its bias to a later step.
-
-    Args:
-        conv: gives the weights; it is not changed.
-    """
-
-    def __init__(self, conv: nn.Conv2d) -> None:
-        self.conv = conv
-
-    def __call__(self, maps: Tensor) -> Tensor:
-        """``(N, C, H, W)`` to ``(N, O, H', W')``."""
-        conv = self.conv
-        return F.conv2d(maps, conv.weight, None, conv.stride, conv.padding)
 
 
 class Bias:
@@ -164,12 +150,6 @@ def _step(net: Net, step: schedule.Step) -> Step:
         return Tanh(module)
     if isinstance(word, MaxPool) and schedule.is_paired(word):
         return PooledPairs(module)
-    return _convolution(module, step.way) if isinstance(module, nn.Conv2d) else module
-
-
-def _convolution(module: nn.Conv2d, way: Way) -> Step:
-    if way in {Way.WINOGRAD, Way.WINOGRAD_UNBIASED}:
-        return Winograd(module, biased=way is Way.WINOGRAD)
-    if way in {Way.UNFOLDED, Way.UNFOLDED_UNBIASED}:
-        return Unfolded(module, biased=way is Way.UNFOLDED)
-    return Unbiased(module) if way is Way.UNBIASED else module
+    if isinstance(module, nn.Conv2d) and step.way in _CONVOLUTIONS:
+        return _CONVOLUTIONS[step.way](module, biased=step.biased)
+    return module

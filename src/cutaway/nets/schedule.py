@@ -20,11 +20,9 @@ class Way(Enum):
 
     MODULE = auto()
     BLOCK = auto()
-    UNBIASED = auto()
+    DIRECT = auto()
     WINOGRAD = auto()
-    WINOGRAD_UNBIASED = auto()
     UNFOLDED = auto()
-    UNFOLDED_UNBIASED = auto()
     BIAS = auto()
 
 
@@ -36,11 +34,13 @@ class Step:
         row: the layer; for ``BIAS``, the one whose output the bias is added to.
         way: how.
         conv: for ``BIAS``, the name of the convolution that has left it out.
+        biased: for a convolution, whether it adds its bias.
     """
 
     row: LayerPlan
     way: Way
     conv: str = ""
+    biased: bool = True
 
 
 def steps(chain: Sequence[LayerPlan]) -> Iterator[Step]:
@@ -58,7 +58,7 @@ def steps(chain: Sequence[LayerPlan]) -> Iterator[Step]:
         if isinstance(word, Conv):
             unbiased = pooled and word.bias and is_even(row)
             late = row.name if unbiased else ""
-            yield Step(row, _way(row, unbiased=unbiased))
+            yield Step(row, _way(row, biased=not unbiased), biased=not unbiased)
             continue
         yield Step(row, Way.BLOCK if isinstance(word, Block) else Way.MODULE)
         if late and not pooled:
@@ -105,13 +105,13 @@ def suits_unfolding(row: LayerPlan) -> bool:
     return min(row.input_shape[0], word.filters) >= LEAST_CHANNELS and places <= math.prod(word.kernel)
 
 
-def _way(row: LayerPlan, *, unbiased: bool) -> Way:
-    """How a convolution is computed."""
+def _way(row: LayerPlan, *, biased: bool) -> Way:
+    """How a convolution is computed. Its module knows no way of leaving the bias out."""
     if suits_unfolding(row):
-        return Way.UNFOLDED_UNBIASED if unbiased else Way.UNFOLDED
+        return Way.UNFOLDED
     if suits_winograd(row):
-        return Way.WINOGRAD_UNBIASED if unbiased else Way.WINOGRAD
-    return Way.UNBIASED if unbiased else Way.MODULE
+        return Way.WINOGRAD
+    return Way.MODULE if biased else Way.DIRECT
 
 
 def is_paired(word: MaxPool) -> bool:

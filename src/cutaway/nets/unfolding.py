@@ -16,27 +16,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cutaway.nets.direct import Direct
 
-class Unfolded:
-    """A convolution computed by one matrix product where that is faster, by its own module elsewhere.
 
-    Args:
-        conv: gives weights and bias; it is not changed.
-        biased: whether to add the bias.
-    """
-
-    def __init__(self, conv: nn.Conv2d, *, biased: bool = True) -> None:
-        self.conv = conv
-        self.biased = biased
+class Unfolded(Direct):
+    """A convolution computed by one matrix product where that is faster, directly elsewhere."""
 
     def __call__(self, maps: Tensor) -> Tensor:
         """``(N, C, H, W)`` to ``(N, O, H', W')``."""
-        conv = self.conv
-        bias = conv.bias if self.biased else None
         if maps.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
-            return F.conv2d(maps, conv.weight, bias, conv.stride, conv.padding)
-        windows = _Windows.of(maps, conv)
-        result: Tensor = _Function.apply(maps, conv.weight, bias, windows)  # type: ignore[no-untyped-call]
+            return super().__call__(maps)
+        weight, windows = self.conv.weight, _Windows.of(maps, self.conv)
+        result: Tensor = _Function.apply(maps, weight, self.bias, windows)  # type: ignore[no-untyped-call]
         return result
 
 

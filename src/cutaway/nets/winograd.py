@@ -19,8 +19,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from cutaway.nets.direct import Direct
 from cutaway.nets.schedule import MOST_WASTE
 
 _B_T = torch.tensor(
@@ -55,28 +56,18 @@ _KERNEL = torch.kron(_G, _G).float()  # (36, 9)
 _OUTPUT = torch.kron(_A_T, _A_T).float()  # (16, 36)
 
 
-class Winograd:
-    """A 3×3 convolution computed by tiles where that is faster, by its own module elsewhere.
-
-    Args:
-        conv: gives weights and bias; it is not changed.
-        biased: whether to add the bias.
-    """
-
-    def __init__(self, conv: nn.Conv2d, *, biased: bool = True) -> None:
-        self.conv = conv
-        self.biased = biased
+class Winograd(Direct):
+    """A 3×3 convolution computed by tiles where that is faster, directly elsewhere."""
 
     def __call__(self, maps: Tensor) -> Tensor:
         """``(N, C, H, W)`` to ``(N, O, H', W')``."""
-        conv = self.conv
-        bias = conv.bias if self.biased else None
-        tiling = _Tiling.of(maps, int(conv.padding[0]))
+        tiling = _Tiling.of(maps, int(self.conv.padding[0]))
         # Ten times the rounding errors of a type of 7 bits would be too many.
         rounded = torch.is_autocast_enabled("cpu")
         if not torch.is_grad_enabled() or maps.device.type != "cpu" or tiling.waste > MOST_WASTE or rounded:
-            return F.conv2d(maps, conv.weight, bias, conv.stride, conv.padding)
-        result: Tensor = _Function.apply(maps, conv.weight, bias, tiling)  # type: ignore[no-untyped-call]
+            return super().__call__(maps)
+        weight = self.conv.weight
+        result: Tensor = _Function.apply(maps, weight, self.bias, tiling)  # type: ignore[no-untyped-call]
         return result
 
 
