@@ -173,13 +173,15 @@ def scores(recorder: Recorder) -> list[dict[str, Score]]:
 
 def test_stopped_while_scoring_it_scores_when_continued(small: Experiment) -> None:
     task = tiny(small)
-    recorder, expected = Recorder(4), weights(train(task))
+    recorder, whole = Recorder(4), Recorder()
+    expected = weights(train(task, [whole]))
     train(task, [recorder], recorder.stop)  # four steps are an epoch: the stop falls into its evaluation
     assert recorder.of(Stopped) == [Stopped(1, 4)]
     assert not recorder.of(EpochDone)
     second = Recorder()
     assert_same(weights(train(task, [second], checkpoint=recorder.last_checkpoint)), expected)
-    assert [event.epoch for event in second.of(EpochDone)] == [1, 2]
+    rates = [(event.epoch, event.lr) for event in whole.of(EpochDone)]
+    assert [(event.epoch, event.lr) for event in second.of(EpochDone)] == rates
 
 
 def test_twice_the_same_and_another_seed_another(small: Experiment) -> None:

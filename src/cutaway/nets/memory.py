@@ -341,19 +341,19 @@ def _taken(step: Step) -> _Kept:
 
 def _winograd(row: LayerPlan) -> _Kept:
     """Transformed tiles: 36 values for each 4×4 of the output, and what making them takes."""
-    (channels, *inside), (filters, *outside) = row.input_shape, row.output_shape
+    (filters, *outside), channels = row.output_shape, row.input_shape[0]
     tiles, padded, whole = _tiles(outside)
-    back, back_padded, back_whole = _tiles(inside)
     size, out = math.prod(row.input_shape), math.prod(row.output_shape)
     # Tiles are cut out of a padded copy, copied side by side and transformed; behind the products
     # the tiles are laid together, and cut to size where they hang over.
     forward = max(
         channels * (padded + 36 * tiles), filters * 68 * tiles if whole < 1 else filters * 52 * tiles + out
     )
+    # Behind, the gradient is cut into tiles; those of the input are laid together in room for one more.
+    blocks = math.prod(4 * (-(-places // 4) + 1) for places in outside)
     backward = max(
-        filters * (back_padded + 72 * back) - size,
-        filters * 36 * back + channels * (68 if back_whole < 1 else 52) * back,
         filters * 68 * tiles,
+        filters * 36 * tiles + channels * (36 * tiles + max(36 * tiles, blocks)) - size,
     )
     extra = channels * 36 * tiles
     return _Kept(extra=extra * FLOAT_BYTES, forward=forward * FLOAT_BYTES, backward=backward * FLOAT_BYTES)

@@ -203,6 +203,8 @@ class _Training:
                 return False
             self.tell(events.StepDone(epoch + 1, number + 1, end - begin))
         self.position = replace(self.position, step=len(self.batches))
+        # A training that was stopped in scoring has taken no step since.
+        self.lr = learning_rate(self.recipe, (epoch + 1) * len(self.batches) - 1, len(self.batches))
         return True
 
     def vary(self, pixels: Tensor, labels: Tensor, number: int) -> Varied:
