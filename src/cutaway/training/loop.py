@@ -122,7 +122,6 @@ class _Training:
         self.dynamics = Dynamics(self.net, begun, len(self.batches), self.recipe.dynamics)
         bounds = batch_bounds(len(self.splits["train"]), task.experiment.pretrain.batch)
         self.pretraining = Pretraining(task, self.net, self.splits, bounds, room.chunk)
-        self.lr = 0.0
         self.begun = self.kept = time.monotonic()
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -203,8 +202,6 @@ class _Training:
                 return False
             self.tell(events.StepDone(epoch + 1, number + 1, end - begin))
         self.position = replace(self.position, step=len(self.batches))
-        # A training that was stopped in scoring has taken no step since.
-        self.lr = learning_rate(self.recipe, (epoch + 1) * len(self.batches) - 1, len(self.batches))
         return True
 
     def vary(self, pixels: Tensor, labels: Tensor, number: int) -> Varied:
@@ -221,8 +218,7 @@ class _Training:
         """One step on a batch; false when it diverged."""
         done = self.position.epoch * len(self.batches) + number
         torch.manual_seed(step_seed(self.task, done))
-        self.lr = learning_rate(self.recipe, done, len(self.batches))
-        set_rate(self.optimiser, self.lr)
+        set_rate(self.optimiser, self.rate(done))
         self.optimiser.zero_grad()
         found = self.gradient.descend(batch)
         if self.device.type == "cpu" or number % CUDA_CHECK_STEPS == 0:
@@ -238,6 +234,10 @@ class _Training:
         self.average.follow(done)
         self.tally.add(found.plain, found.logits, found.labels)
         return True
+
+    def rate(self, done: int) -> float:
+        """The learning rate of a step, counted from 0 over the whole training."""
+        return learning_rate(self.recipe, done, len(self.batches))
 
     def score(self, epoch: int, start: float) -> bool:
         """Score an epoch on all splits and offer its checkpoint; false when stopped before the end."""
@@ -270,7 +270,8 @@ class _Training:
         images = learnt.images if learnt else 0
         self.position = replace(self.position, epoch=epoch, step=0)
         self.tally = Tally(self.device)
-        self.tell(events.EpochDone(epoch, scores, self.lr, seconds, images / seconds, best, measured))
+        rate = self.rate(epoch * len(self.batches) - 1) if epoch else 0.0  # that of its last step
+        self.tell(events.EpochDone(epoch, scores, rate, seconds, images / seconds, best, measured))
         self.tell(events.CheckpointDue(self.checkpoint(), best))
         self.kept = time.monotonic()
         return True
@@ -360,9 +361,10 @@ class _Training:
         done = self.position.epoch * len(self.batches) + number
         cause = self.gradient.find_cause(batch, step_seed(self.task, done))
         warmup = "warmup" if self.recipe.schedule is ScheduleKind.ONE_CYCLE else "warmup_epochs"
+        rate = self.rate(done)
         reason = (
-            f"{cause} is not finite. The learning rate was {self.lr:.4g}, {largest_weight(self.net)}. Try "
-            f"--train.lr {self.lr / 10:.2g}, --train.clip 1 or a longer --train.{warmup}"
+            f"{cause} is not finite. The learning rate was {rate:.4g}, {largest_weight(self.net)}. Try "
+            f"--train.lr {rate / 10:.2g}, --train.clip 1 or a longer --train.{warmup}"
         )
         self.tell(events.Diverged(self.position.epoch + 1, number + 1, reason))
 
