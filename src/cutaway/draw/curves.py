@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cutaway.draw.figures import plot
+from cutaway.draw.span import suit_span
 from cutaway.store import EpochRow, Run
 
 
@@ -58,11 +59,7 @@ def _draw_curve(axes: Axes, epochs: Sequence[EpochRow], field: str, label: str, 
             axes.plot(*zip(*points, strict=True), color=colour, label=split, marker=marker, markersize=4)
     axes.set_xlabel("epoch")
     axes.set_ylabel(label)
-    lines = [value for line in axes.get_lines() for value in np.asarray(line.get_ydata()) if value > 0]
-    if lines and max(lines) > 20 * min(lines):
-        axes.set_yscale("log")
-    else:
-        axes.set_ylim(bottom=0)
+    suit_span(axes, [value for line in axes.get_lines() for value in np.asarray(line.get_ydata())])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)

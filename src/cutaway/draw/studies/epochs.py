@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from cutaway.draw.figures import FAINT, INK
+from cutaway.draw.span import suit_span
 from cutaway.draw.studies.marks import BASE_COLOUR, note, shorten
 from cutaway.errors import ConfigError
 from cutaway.store import EpochRow
@@ -154,13 +155,7 @@ def _draw(axes: Axes, base: VariantRow, rows: Sequence[VariantRow], field: str) 
             values += [*found.low, *found.high]
     axes.set_xlabel("epoch", size=7, color=INK)
     axes.set_ylabel(MEASURES[field][0], size=7, color=INK)
-    # What diverges may leave the picture: it would flatten all else.
-    positive = [value for value in values if value > 0]
-    if positive and max(positive) > 20 * min(positive):
-        axes.set_yscale("log")
-        axes.set_ylim(min(positive) / 1.2, max(positive) * 1.2)
-    elif positive:
-        axes.set_ylim(0, max(positive) * 1.06)
+    suit_span(axes, values)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.tick_params(labelsize=7)
     axes.spines[["top", "right"]].set_visible(False)
