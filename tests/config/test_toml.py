@@ -23,6 +23,7 @@ from cutaway.config import (
     catalogue,
     dump_experiment,
     load_experiment,
+    load_study,
     parse_experiment,
 )
 from cutaway.config.section import Section
@@ -174,6 +175,12 @@ def test_overrides_replace_single_fields_and_leave_the_others() -> None:
         ("data", "validation", "0.1", 0.1),
         ("data", "path", "/a folder/with #", "/a folder/with #"),
         ("data", "path", "C:\\new", "C:\\new"),
+        ("data", "path", "12", "12"),
+        ("data", "path", "012", "012"),
+        ("data", "path", "1e3", "1e3"),
+        ("data", "path", "true", "true"),
+        ("data", "path", "2026-11-22", "2026-11-22"),
+        ("data", "path", '"a folder"', "a folder"),
     ],
 )
 def test_overrides_from_a_command_line_are_read_as_toml(
@@ -181,6 +188,14 @@ def test_overrides_from_a_command_line_are_read_as_toml(
 ) -> None:
     experiment = load_experiment(Experiment(), {section: {field: text}})
     assert getattr(getattr(experiment, section), field) == value
+
+
+def test_a_name_and_a_study_s_folder_may_be_numbers(tmp_path: Path) -> None:
+    assert load_experiment("digits", {"name": "7", "seed": "7"}).name == "7"
+    file = tmp_path / "study.toml"
+    file.write_text('base = "digits"\n[[variant]]\nset = { seed = 3 }\n', encoding="utf-8")
+    found = load_study(file, {"data": {"path": "12", "pad": "2"}})
+    assert found.experiment == {"data": {"path": "12", "pad": 2}}
 
 
 @pytest.mark.parametrize(

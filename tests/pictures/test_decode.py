@@ -90,6 +90,27 @@ def test_sixteen_bits_of_grey_are_scaled_and_not_clipped(kind: str) -> None:
     assert (wanted[0][0], wanted[1][-1]) == (0, 255)
 
 
+def floating(*row: float) -> Image.Image:
+    return Image.fromarray(np.array([row], np.float32))
+
+
+def test_floating_point_is_from_nought_to_one_or_to_255() -> None:
+    assert values(floating(0.0, 0.2, 0.5, 1.0), kind="TIFF") == [[[0, 51, 128, 255]]]
+    assert values(floating(0.0, 1.0, 99.6, 255.0), kind="TIFF") == [[[0, 1, 100, 255]]]
+    assert values(floating(0.0, 0.2), Form(channels=3), kind="TIFF") == [[[0, 51]]] * 3
+    assert values(floating(0.0, 0.0), kind="TIFF") == [[[0, 0]]]
+
+
+@pytest.mark.parametrize(
+    ("row", "ends"),
+    [((-0.1, 1.0), "from -0.1 to 1"), ((0.0, 4095.0), "from 0 to 4095"), ((0.5, float("nan")), "nan")],
+)
+def test_floating_point_of_another_range_is_refused(row: tuple[float, ...], ends: str) -> None:
+    buffer = file_of(floating(*row), "TIFF").getvalue()
+    assert ends in reason(buffer)
+    assert "save it with 8 or 16 bits" in reason(buffer)
+
+
 def test_transparent_parts_are_white_in_colour_and_in_grey() -> None:
     picture = Image.new("RGBA", (3, 1), (0, 0, 0, 0))
     picture.putpixel((1, 0), (0, 0, 0, 255))

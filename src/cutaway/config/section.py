@@ -71,7 +71,7 @@ def _words(model: type[Section], location: tuple[int | str, ...]) -> set[str]:
         if field is None:
             break
         names.add(str(part))
-        owner = _section(field.annotation) or owner
+        owner = section_of(field.annotation) or owner
     return names
 
 
@@ -80,11 +80,11 @@ def _owner(model: type[Section], location: tuple[int | str, ...]) -> type[Sectio
     owner = model
     for part in location[:-1]:
         field = owner.model_fields.get(str(part))
-        owner = (_section(field.annotation) if field else None) or owner
+        owner = (section_of(field.annotation) if field else None) or owner
     return owner
 
 
-def _section(annotation: Any) -> type[Section] | None:
+def section_of(annotation: Any) -> type[Section] | None:
     """The section that a field holds, one or several of; None where it holds something else."""
     for kind in (annotation, *get_args(annotation)):
         if isinstance(kind, type) and issubclass(kind, Section):

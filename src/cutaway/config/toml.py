@@ -12,7 +12,7 @@ import tomlkit
 from pydantic import BaseModel
 
 from cutaway.config.experiment import Experiment
-from cutaway.config.section import Section, parse
+from cutaway.config.section import Section, parse, section_of
 from cutaway.config.study import Study
 from cutaway.errors import ConfigError, NotFoundError, nearest
 
@@ -34,7 +34,7 @@ def load_experiment(
     Args:
         experiment: a path, the name of a built-in experiment, or an experiment already made.
         overrides: nested fields, as ``{"train": {"lr": "0.05"}}``; strings are read as TOML
-            values where they are some.
+            values where they are some, and as they are where the field holds text.
 
     Raises:
         NotFoundError: there is neither such a file nor such a built-in experiment.
@@ -45,7 +45,7 @@ def load_experiment(
     else:
         text, origin = _read(experiment)
         values = _parse(text, origin)
-    return parse(Experiment, _merge(values, overrides or {}), origin)
+    return parse(Experiment, _merge(values, overrides or {}, Experiment), origin)
 
 
 def load_study(
@@ -79,7 +79,7 @@ def load_study(
         values["experiment"] = nested(found.experiment)
         values = _merge(values, nested(found.quick)) | {"name": f"{found.name}, quick"[:80]}
     if fields:
-        values["experiment"] = _merge(nested(values.get("experiment", {})), fields)
+        values["experiment"] = _merge(nested(values.get("experiment", {})), fields, Experiment)
     found = parse(Study, values, origin)
     beside = folder / found.base
     return found.model_copy(update={"base": str(beside.resolve())}) if beside.is_file() else found
@@ -195,27 +195,38 @@ def _parse(text: str, origin: str) -> dict[str, Any]:
         raise ConfigError(f"{origin} is no valid TOML: {error}") from None
 
 
-def _merge(values: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(
+    values: dict[str, Any], overrides: Mapping[str, Any], owner: type[Section] | None = None
+) -> dict[str, Any]:
+    """Values with some replaced; ``owner`` is the section that they are fields of, where it is known."""
     merged = dict(values)
     for key, value in overrides.items():
+        field = owner.model_fields.get(key) if owner else None
         if isinstance(value, Mapping):
             below = merged.get(key, {})
-            merged[key] = _merge(below if isinstance(below, dict) else {}, value)
+            inner = section_of(field.annotation) if field else None
+            merged[key] = _merge(below if isinstance(below, dict) else {}, value, inner)
         elif isinstance(value, str):
-            merged[key] = _value(value)
+            merged[key] = _value(value, text=field is not None and field.annotation is str)
         else:
             merged[key] = value
     return merged
 
 
-def _value(text: str) -> Any:
-    """A command line's value: a TOML one where it is some, else the text itself."""
-    if "\n" in text:
-        return text
+def _value(given: str, *, text: bool) -> Any:
+    """A command line's value: a TOML one where it is some, else the text itself.
+
+    Args:
+        given: what was typed.
+        text: the field holds text, such as a folder named 12; a list may stand for the text of a net.
+    """
+    if "\n" in given:
+        return given
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {given}")["value"]
     except tomllib.TOMLDecodeError:
-        return text
+        return given
+    return given if text and not isinstance(value, str | list) else value
 
 
 def _fill(table: tomlkit.TOMLDocument | tomlkit.items.Table, section: Section) -> None:

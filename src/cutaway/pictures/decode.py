@@ -54,8 +54,8 @@ def decode(file: Path | BinaryIO, form: Form) -> Pixels:
     """The pixels of an image file, upright, without transparency, in one form.
 
     A photograph's EXIF turn is applied, transparent parts become white as paper is, 16 bits become
-    8, and of an animation the first frame is taken. Pictures that become much smaller may be
-    reduced by the JPEG decoder first, to no less than twice the size that is wanted.
+    8, floating point becomes whole, and of an animation the first frame is taken. Pictures that become
+    much smaller may be reduced by the JPEG decoder first, to no less than twice the size that is wanted.
 
     Args:
         file: any format that Pillow reads.
@@ -114,10 +114,23 @@ def _plain(picture: Image.Image, channels: int) -> Image.Image:
     if picture.mode.startswith("I"):
         values = np.asarray(picture, np.float64)
         picture = Image.fromarray((values / 65535 * 255).clip(0, 255).round().astype(np.uint8))
+    if picture.mode == "F":
+        picture = Image.fromarray(_bytes(np.asarray(picture, np.float64)))
     if picture.has_transparency_data:
         paper = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(paper, picture.convert("RGBA"))
     return picture.convert("L" if channels == 1 else "RGB")
+
+
+def _bytes(values: NDArray[np.float64]) -> Pixels:
+    """Floating point as bytes: from 0 to 1, or from 0 to 255. What else it may mean no file says."""
+    low, high = values.min(), values.max()
+    if not 0 <= low <= high <= 255:
+        raise BadPictureError(
+            f"its values are floating point, from {low:g} to {high:g}; "
+            "save it with 8 or 16 bits, or from 0 to 1"
+        )
+    return (values * (255 if high <= 1 else 1)).round().astype(np.uint8)
 
 
 def _fitted(picture: Image.Image, sides: tuple[int, int], fit: Fit) -> Image.Image:
