@@ -19,6 +19,7 @@ from cutaway.errors import NotFoundError
 
 if TYPE_CHECKING:
     from cutaway.config import Study
+    from cutaway.store.studybook import StudyRow
     from cutaway.study import Prepared, StudyTable, Variant, VariantRow
 
 app = App(name="study", help="What each layer and each choice is worth: variants trained under equal terms.")
@@ -69,16 +70,18 @@ def run(
 
 
 def _run(study: Study, workers: int, scheduler: str, store: StoreOption, json: bool) -> None:
+    from cutaway.study import ENDED, read_trials
     from cutaway.study.session import run_study
 
     opened = store.open()
-    table = run_study(
-        study,
-        store=opened,
-        scheduler=scheduler,
-        workers=workers,
-        announce=lambda row, variants: note(f"study {row.id}: {row.name}, {_counted(variants)}"),
-    )
+
+    def announce(row: StudyRow, variants: Sequence[Variant]) -> None:
+        trials = read_trials(opened, row)
+        ended = sum(trial.status in ENDED for trial in trials)
+        known = f"; {ended} of {len(trials)} trials are there already" if ended else ""
+        note(f"study {row.id}: {row.name}, {_counted(variants)}{known}")
+
+    table = run_study(study, store=opened, scheduler=scheduler, workers=workers, announce=announce)
     make_looks(study, table, opened)
     _say_results(table, json)
     if not json:

@@ -10,6 +10,7 @@ from cutaway.config import Study
 from cutaway.disk import locked, make_folder
 from cutaway.store import Store
 from cutaway.store.studybook import StudyRow
+from cutaway.study.adoption import adopt
 from cutaway.study.archive import keep_study, read_table, read_trials
 from cutaway.study.findings.table import StudyTable
 from cutaway.study.prepared import prepare_study
@@ -34,8 +35,9 @@ def run_study(
     """Train what is missing of a study, and say what each change did.
 
     The same study in the same store goes on where it was: trials that have ended are not trained
-    again. Trials run on processes of this machine, so a script that calls this needs
-    ``if __name__ == "__main__":`` around it; or on a Dask cluster.
+    again, nor are those that another study of the store has trained in the same way. Trials run on
+    processes of this machine, so a script that calls this needs ``if __name__ == "__main__":`` around
+    it; or on a Dask cluster.
 
     Args:
         study: a TOML file or a ``Study``.
@@ -43,7 +45,7 @@ def run_study(
         scheduler: the address of a Dask cluster, "tcp://…"; empty for this machine. Dask sends Python
             objects both ways: use clusters that you trust.
         workers: processes of this machine, one thread each; 0 for as many as there are cores.
-        announce: called once, before the first trial.
+        announce: called once, before the first trial; what has ended by then is in the ledger.
 
     Returns:
         its results.
@@ -61,6 +63,7 @@ def run_study(
     folder = shared / row.id
     make_folder(folder)
     with locked(folder, "study"), stop_on_signals() as stop, closing(made.shelf):
+        adopt(store, row, made)
         if announce:
             announce(row, made.variants)
         if any(trial.status not in ENDED for trial in read_trials(store, row)):
