@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from matplotlib.figure import Figure
-from page import Claim, Page, Results, judged, made_line, row, runs_table, signed, table
+from page import Claim, Page, Results, judged, made_line, rows, runs_table, signed, table
 
 from cutaway import plot
 from cutaway.draw.figures import FAINT, INK
@@ -17,9 +17,7 @@ from cutaway.nets import Plan
 from cutaway.study import StudyTable, Trial, TrialStatus
 from cutaway.training import Score
 
-STUDY, FIRST = "e4", "e4-first-weights"
-
-OURS, GLOROT = "our recipe", "Glorot's first weights"
+STUDY, GLOROT, OURS, SHORT = "e4", "Glorot's first weights", "our recipe", "our recipe, 12 epochs"
 
 ACCURACY, LOSS = 0.7524, 0.71711
 """As published, on the test split after 40 epochs."""
@@ -44,17 +42,18 @@ def page(results: Results) -> Page:
     if not results.has(STUDY):
         waiting = [*made, "layers", "curves", "accuracy", "cell", "claims", "runs", "made"]
         return Page(tables | dict.fromkeys(waiting, PENDING), pictures)
-    found, studies = trainings(results), [one for one in (STUDY, FIRST) if results.has(one)]
+    study = results.study(STUDY)
+    found = trainings(study)
     tables |= {name: make(found) for name, make in made.items()}
-    tables["layers"] = layers_table(_plan(results.study(STUDY)))
-    alt = "objective, top-1 and top-5 error by epoch: base and our recipe"
+    tables["layers"] = layers_table(_plan(study))
+    alt = "objective, top-1 and top-5 error by epoch, of each variant beside the base"
     tables["curves"] = f"{picture('curves', alt)}\n\n{gaps(found)}"
     tables["accuracy"] = picture("accuracy", "test accuracy by minutes of training")
-    tables |= {"runs": runs_table(results, *studies), "made": made_line(results, *studies), "cell": PENDING}
+    tables |= {"runs": runs_table(results, STUDY), "made": made_line(results, STUDY), "cell": PENDING}
     if "cell.npz" in results.files:
         tables["cell"] = picture("cell", "a value of a feature map: its patch, the filter, their products")
         pictures["cell"] = plot(results.look("cell"))
-    pictures["curves"] = plot(results.study(STUDY), which="curves")
+    pictures["curves"] = plot(study, which="curves")
     pictures["accuracy"] = accuracy_figure(found)
     return Page(tables, pictures, claims(found))
 
@@ -63,20 +62,12 @@ Trainings = Mapping[str, Trial]
 """The one training of each kind, by what it is called on the page."""
 
 
-def trainings(results: Results) -> Trainings:
-    """All trainings of both studies; those of a study that was not run are left out."""
-    study = results.study(STUDY)
-    found = {"base": study.base}
-    if results.has(FIRST):
-        found[GLOROT] = results.study(FIRST).base
-    found[OURS] = row(study, OURS)
-    return {name: only(one.trials) for name, one in found.items()}
-
-
-def only(trials: Sequence[Trial]) -> Trial:
-    """The one trial of a variant with one seed."""
-    (trial,) = trials
-    return trial
+def trainings(study: StudyTable) -> Trainings:
+    """The one trial of the base and of every variant."""
+    found = {}
+    for one in rows(study):
+        (found[one.variant.name],) = one.trials
+    return found
 
 
 def picture(name: str, alt: str) -> str:
@@ -103,8 +94,8 @@ def published_table(found: Trainings) -> str:
                 duration(trial.seconds),
             ]
         )
-    if GLOROT not in found:
-        lines.append([GLOROT, PENDING, "", "", "", ""])
+    missing = [name for name in (GLOROT, OURS, SHORT) if name not in found]
+    lines += [[name, PENDING, "", "", "", ""] for name in missing]
     return table(head, lines)
 
 
@@ -149,9 +140,9 @@ def _best(points: Sequence[tuple[int, float, float]]) -> float:
 
 
 def same_time_table(found: Trainings) -> str:
-    """The accuracy of each after the same time: parts of what the shortest of them took."""
+    """The accuracy of each after the same time: parts of what the base took."""
     courses = {name: course(trial) for name, trial in found.items()}
-    whole = min((points[-1][1] for points in courses.values() if points), default=0.0)
+    whole = courses["base"][-1][1] if courses["base"] else 0.0
     lines = []
     for share in (0.1, 0.25, 0.5, 1.0):
         reached = [_after(points, share * whole) for points in courses.values()]
@@ -165,7 +156,7 @@ def accuracy_figure(found: Trainings) -> Figure:
     """Test accuracy against time, and the published one."""
     figure = Figure(figsize=(6.4, 3.2), layout="constrained")
     axes = figure.add_subplot()
-    colours = {"base": FAINT, OURS: COLOURS[0], GLOROT: COLOURS[1]}
+    colours = {"base": FAINT, OURS: COLOURS[0], GLOROT: COLOURS[1], SHORT: COLOURS[2]}
     for name, trial in found.items():
         points = course(trial)
         minutes = [seconds / 60 for _, seconds, _ in points]
@@ -184,7 +175,7 @@ def accuracy_figure(found: Trainings) -> Figure:
 def claims(found: Trainings) -> list[Claim]:
     """The published accuracy beside ours, from either first weights, and what our recipe makes of it."""
     made = [_reached(text, found[name]) for name, text in _CLAIMS.items() if name in found]
-    base, recipe = _final(found["base"]), _final(found[OURS])
+    base, recipe = _final(found["base"]), _final(found[OURS]) if OURS in found else None
     if base is not None and recipe is not None:
         made.append(_better(base, recipe))
     return made

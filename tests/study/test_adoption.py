@@ -116,6 +116,13 @@ def test_a_variant_with_images_of_its_own_is_trained(studies: Studies) -> None:
     assert trained == {("fewer", 0), ("faster", 0)}
 
 
+def test_a_variant_that_prepares_the_same_images_otherwise_is_taken_over(studies: Studies) -> None:
+    other = {"name": "other", "set": {"data.preprocess": "mean", "data.augment.shift": 1}}
+    studies.run(variant=[other])
+    _, trained = studies.run(variant=[other, FASTER])
+    assert trained == {("faster", 0)}
+
+
 def test_one_removed_study_does_not_take_the_other_s_trials(studies: Studies) -> None:
     first, _ = studies.run()
     grown, _ = studies.run(seeds=2)

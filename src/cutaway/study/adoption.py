@@ -10,6 +10,7 @@ from cutaway.errors import ConfigError
 from cutaway.store import Store
 from cutaway.store.studybook import StudyRow, TrialRow
 from cutaway.study.archive import read_study
+from cutaway.study.images import pixels_of
 from cutaway.study.prepared import Prepared
 from cutaway.study.trial import ENDED, TrialStatus
 
@@ -36,7 +37,7 @@ def adopt(store: Store, row: StudyRow, made: Prepared) -> None:
         for seed in made.study.every_seed
         if not variant.problem
         and not variant.experiment.train.minutes
-        and variant.experiment.data == made.base.data
+        and pixels_of(variant.experiment) == pixels_of(made.base)
         and (variant.name, seed) not in begun
     }
     for key, trial in _trained(store, row, made):
@@ -58,7 +59,9 @@ def _trained(store: Store, row: StudyRow, made: Prepared) -> Iterator[tuple[tupl
         except ConfigError:
             continue  # of a Cutaway that knew other fields
         alone = study.stopping.rule is StoppingKind.NONE
-        if not alone or study.budget.images != made.study.budget.images or base.data != made.base.data:
+        if not alone or study.budget.images != made.study.budget.images:
+            continue
+        if pixels_of(base) != pixels_of(made.base):
             continue
         for trial in store.studies.trials(known.id):
             if trial.run and TrialStatus(trial.status) in ENDED:

@@ -30,7 +30,7 @@ class ImageShelf:
         Raises:
             as :func:`cutaway.data.load_images`.
         """
-        key = _key(experiment)
+        key = pixels_of(experiment)
         if key not in self._images:
             self._images[key] = load_images(experiment.data)
         return self._images[key]
@@ -51,7 +51,7 @@ class ImageShelf:
         Raises:
             StoreError: the disk is full, or the folder can't be written.
         """
-        key = _key(experiment)
+        key = pixels_of(experiment)
         if key not in self._files:
             images = self.images(experiment)
             found = fingerprint(images)
@@ -68,6 +68,7 @@ class ImageShelf:
         self._files.clear()
 
 
-def _key(experiment: Experiment) -> DataConfig:
+def pixels_of(experiment: Experiment) -> DataConfig:
+    """What decides the images of an experiment, before they are preprocessed and augmented."""
     plain = {"augment": AugmentConfig(), "preprocess": PreprocessKind.NONE}
     return experiment.data.model_copy(update=plain)
