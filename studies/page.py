@@ -147,8 +147,9 @@ def difference(row: VariantRow, measure: Measure = Measure.TOP1, places: int = 2
 
 
 def signed(value: float, places: int = 2) -> str:
-    """A number with its sign, the minus as in print."""
-    return f"{value:+.{places}f}".replace("-", "−")
+    """A number with its sign, the minus as in print; nought has none."""
+    told = f"{value:+.{places}f}"
+    return told.replace("-", "−") if float(told) else told[1:]
 
 
 def made_line(results: Results, *names: str) -> str:
