@@ -99,8 +99,10 @@ class DataConfig(Section):
     @field_validator("size", mode="before")
     @classmethod
     def _side_or_sides(cls, value: object) -> object:
-        # A single number is a square; TOML and the command line give it as one.
-        text = f"{value}x{value}" if isinstance(value, int) and not isinstance(value, bool) else value
+        # A single number is a square, also as text.
+        text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        if isinstance(text, str) and text.isdecimal():
+            text = f"{text}x{text}"
         if isinstance(text, str) and text and not _SIZE.fullmatch(text):
             raise ValueError("should be height x width in pixels, such as 64x64")
         return text
