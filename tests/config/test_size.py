@@ -12,6 +12,7 @@ from cutaway.errors import ConfigError
 SIZES = {
     "0": 0,
     "1234567890": 1_234_567_890,
+    "1_000_000_000": 10**9,
     "7B": 7,
     "1k": 1000,
     "1kB": 1000,

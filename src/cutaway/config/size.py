@@ -6,11 +6,12 @@ import re
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
-_SIZE = re.compile(r"\s*(\d{1,12}(?:\.\d{1,6})?)\s*([kmgt]?)(i?)(b?)\s*\Z", re.IGNORECASE | re.ASCII)
+_NUMBER = r"\d{1,12}(?:\.\d{1,6})?|\d{1,3}(?:_\d{3}){1,3}"
+_SIZE = re.compile(rf"\s*({_NUMBER})\s*([kmgt]?)(i?)(b?)\s*\Z", re.IGNORECASE | re.ASCII)
 
 
 def parse_bytes(text: str) -> int:
-    """``1GiB`` is 2³⁰ bytes, ``1GB`` 10⁹; a number alone is bytes.
+    """``1GiB`` is 2³⁰ bytes, ``1GB`` 10⁹; a number alone is bytes, also with TOML's underscores.
 
     Raises:
         ValueError: it is no size.
