@@ -12,6 +12,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from cutaway.draw.studies.wording import signed
 from cutaway.look import load
 from cutaway.study import Measure, StudyTable, VariantRow, dynamics_from_json, from_json
 from cutaway.study.findings.dynamics import Dynamics
@@ -144,12 +145,6 @@ def difference(row: VariantRow, measure: Measure = Measure.TOP1, places: int = 2
         return signed(100 * found.mean, places)
     low, high = signed(100 * found.low, places), signed(100 * found.high, places)
     return f"{signed(100 * found.mean, places)} ({low} to {high})"
-
-
-def signed(value: float, places: int = 2) -> str:
-    """A number with its sign, the minus as in print; nought has none."""
-    told = f"{value:+.{places}f}"
-    return told.replace("-", "−") if float(told) else told[1:]
 
 
 def made_line(results: Results, *names: str) -> str:

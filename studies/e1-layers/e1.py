@@ -22,7 +22,6 @@ from page import (
     row,
     rows,
     runs_table,
-    signed,
     table,
 )
 from scores import best_epoch, epochs_table, share, wrong
@@ -35,6 +34,7 @@ from cutaway.draw.dynamics import plot_dynamic
 from cutaway.draw.figures import INK
 from cutaway.draw.palette import SIGNED
 from cutaway.draw.panel import draw_image
+from cutaway.draw.studies.wording import signed
 from cutaway.look.interval import wilson
 from cutaway.nets import Plan
 from cutaway.store import EpochRow

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from frequencies import high_share, picture, variation
-from page import FOLDER, Claim, Page, Results, judged, made_line, runs_table, signed, table
+from page import FOLDER, Claim, Page, Results, judged, made_line, runs_table, table
 from torch import Tensor
 
 from cutaway.draw import plot
+from cutaway.draw.studies.wording import signed
 from cutaway.look import (
     Adversarial,
     Compared,

@@ -20,13 +20,12 @@ from page import (
     row,
     rows,
     runs_table,
-    signed,
     table,
 )
 
 from cutaway import plot
 from cutaway.draw.studies.costs import front
-from cutaway.draw.studies.wording import duration, value
+from cutaway.draw.studies.wording import duration, signed, value
 from cutaway.study import Difference, Effect, Measure, StudyTable, TrialStatus, VariantRow
 from cutaway.study.findings.statistics import paired
 

@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from matplotlib.figure import Figure
-from page import Claim, Page, Results, judged, made_line, rows, runs_table, signed, table
+from page import Claim, Page, Results, judged, made_line, rows, runs_table, table
 
 from cutaway import plot
 from cutaway.draw.figures import FAINT, INK
 from cutaway.draw.studies.epochs import COLOURS
-from cutaway.draw.studies.wording import duration
+from cutaway.draw.studies.wording import duration, signed
 from cutaway.look.interval import NORMAL_95, wilson
 from cutaway.nets import Plan
 from cutaway.study import StudyTable, Trial, TrialStatus
@@ -123,7 +123,9 @@ def pace_table(found: Trainings) -> str:
     base = _final(found["base"])
     if base is not None:
         aims["the base's end"] = 1 - base.top1_error
-    head = ["", *(f"{_percent(share)} ({what}): epoch>|time>" for what, share in aims.items())]
+    head = [""]
+    for what, share in aims.items():
+        head += [f"{_percent(share)} ({what}): epoch>", "time>"]
     lines = []
     for name, trial in found.items():
         points = course(trial)
@@ -132,7 +134,7 @@ def pace_table(found: Trainings) -> str:
             at = next((point for point in points if point[2] >= share), None)
             cells += ["never", f"best {_percent(_best(points))}"] if at is None else [at[0], duration(at[1])]
         lines.append([name, *cells])
-    return table("|".join(head).split("|"), lines)
+    return table(head, lines)
 
 
 def _best(points: Sequence[tuple[int, float, float]]) -> float:

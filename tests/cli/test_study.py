@@ -45,7 +45,7 @@ def test_run_show_list_and_report(
     with conducted(monkeypatch, InlineClient()) as client:
         code, out, err = cutaway("study", "run", study, *store)
         assert (code, len(client.assignments)) == (0, 4)
-        assert "1 variants and their base; 1 can't be trained" in err
+        assert "1 variant and its base; 1 can't be trained" in err
         assert "-relu1" in out
         assert "its input is" in out  # of the variant that can't be trained
         (study.parent / "mine.toml").write_text('base = "other.toml"\nvariant = [{ edits = "-relu1" }]')

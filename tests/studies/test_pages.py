@@ -10,7 +10,7 @@ from pathlib import Path
 import build
 import numpy as np
 import pytest
-from page import Page, signed
+from page import Page
 from PIL import Image
 from tests.study.inline import InlineClient, conducted, few_images
 
@@ -56,13 +56,6 @@ def test_a_stale_page_is_noticed(tmp_path: Path) -> None:
         build.filled("nothing", page)
     with pytest.raises(KeyError, match="other"):
         build.filled(text.replace("errors", "other"), page)
-
-
-@pytest.mark.parametrize(
-    ("value", "told"), [(0.004, "0.00"), (-0.004, "0.00"), (0.0, "0.00"), (-0.006, "−0.01"), (1.2, "+1.20")]
-)
-def test_only_what_is_not_nought_has_a_sign(value: float, told: str) -> None:
-    assert signed(value) == told
 
 
 @pytest.fixture(scope="module")

@@ -331,7 +331,8 @@ def _json_bytes(value: Any, indent: int | None = 1) -> bytes:
 
 def _counted(variants: Sequence[Variant]) -> str:
     able = sum(1 for variant in variants if not variant.problem)
-    told = f"{able - 1} variants and their base" if len(variants) > 1 else "the base alone"
+    many = "1 variant and its base" if able == 2 else f"{able - 1} variants and their base"
+    told = many if len(variants) > 1 else "the base alone"
     return told if able == len(variants) else f"{told}; {len(variants) - able} can't be trained"
 
 

@@ -13,10 +13,13 @@ NOTHING = "–"
 
 def points(share: float) -> str:
     """A difference of two shares, in percentage points with its sign: "+12.40", "−0.02"."""
-    if math.isnan(share):
-        return NOTHING
-    text = f"{100 * share:+.2f}"
-    return "0.00" if float(text) == 0 else text.replace("-", "−")
+    return NOTHING if math.isnan(share) else signed(100 * share)
+
+
+def signed(value: float, places: int = 2) -> str:
+    """A number with its sign, the minus as in print; what rounds to nought has none."""
+    told = f"{value:+.{places}f}"
+    return told.replace("-", "−") if float(told) else told[1:]
 
 
 def interval(difference: Difference) -> str:
