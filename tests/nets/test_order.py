@@ -58,6 +58,13 @@ def _own(step: Step) -> object:
     return next((getattr(step, kind) for kind in ("conv", "pool", "module") if hasattr(step, kind)), step)
 
 
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float64])
+def test_tanh_of_other_numbers_is_pytorchs_own(kind: torch.dtype) -> None:
+    values = torch.linspace(-0.02, 0.02, 101).to(kind)
+    assert torch.equal(Tanh(nn.Tanh())(values), values.tanh())
+    assert Tanh(nn.Tanh())(values.requires_grad_()).grad_fn.name() == "TanhBackward0"
+
+
 def test_tanh_by_the_sigmoid_is_tanh_to_a_tenth_of_a_millionth() -> None:
     step = Tanh(nn.Tanh())
     values = torch.linspace(-30, 30, 600_001)

@@ -8,7 +8,7 @@ import torch
 from cutaway.config import Experiment, InitKind, load_experiment
 from cutaway.errors import ConfigError
 from cutaway.nets import parse_net, plan
-from cutaway.nets.whitening import LEAST, patch_moment, whitening_kernels
+from cutaway.nets.whitening import CHUNK, LEAST, patch_moment, whitening_kernels
 from cutaway.training import prepare
 
 NET = "conv 12 3x2 stride 2 nobias | relu | conv 4 3x3 | flatten | dense 10"
@@ -24,11 +24,11 @@ def test_the_moment_is_that_of_patches_cut_out_one_by_one() -> None:
         for left in range(10 - 2 + 1)
     ]
     expected = torch.stack([torch.outer(patch, patch) for patch in patches]).mean(0)
-    assert torch.allclose(patch_moment(PLAN, "conv1", INPUTS), expected)
+    assert torch.allclose(patch_moment(PLAN, "conv1", INPUTS / 3, lambda images: 3 * images), expected)
 
 
 def test_answers_are_uncorrelated_of_size_one_and_come_with_their_negatives() -> None:
-    moment = patch_moment(PLAN, "conv1", INPUTS)
+    moment = patch_moment(PLAN, "conv1", INPUTS, torch.clone)
     kernels = whitening_kernels(moment, 12).double()
     assert torch.equal(kernels[6:], -kernels[:6])
     answers = kernels[:6] @ moment @ kernels[:6].T
@@ -51,10 +51,24 @@ def test_more_filters_than_directions_are_refused() -> None:
         whitening_kernels(torch.eye(3, dtype=torch.float64), 7)
 
 
+def test_patches_take_no_more_memory_for_large_images() -> None:
+    """However large images are, few enough go through at once; one at least."""
+    planned = plan(parse_net("conv 4 9x9 | flatten | dense 2"), (3, 160, 160))
+    seen: list[int] = []
+
+    def inputs(images: torch.Tensor) -> torch.Tensor:
+        seen.append(len(images))
+        return images
+
+    patch_moment(planned, "conv1", torch.zeros(4, 3, 160, 160), inputs)
+    assert sum(seen) == 4
+    assert max(seen) * 4 * (3 * 9 * 9) * (160 * 160) <= max(CHUNK, 4 * (3 * 9 * 9) * (160 * 160))
+
+
 @pytest.mark.parametrize("name", ["conv2", "dense1"])
 def test_another_layer_than_the_first_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=f"sees the images; {name} does not"):
-        patch_moment(PLAN, name, INPUTS)
+        patch_moment(PLAN, name, INPUTS, torch.clone)
 
 
 def test_an_experiment_s_first_layer_whitens_its_own_images() -> None:

@@ -66,6 +66,16 @@ def test_patience_that_lasts(small: Experiment, fields: dict[str, Any]) -> None:
     assert _events(prepare(load_experiment(small, values)))[-1] == Finished()
 
 
+@pytest.mark.parametrize(("every", "patience", "ends"), [(3, 2, 6), (4, 2, 8), (2, 2, 4), (3, 5, 9)])
+def test_patience_ends_only_where_something_was_scored(
+    small: Experiment, every: int, patience: int, ends: int
+) -> None:
+    # Nothing is learnt: the first epoch that is scored stays the best.
+    found = _events(_task(small, epochs=12, lr=0.0, patience=patience, score_every=every))
+    reason = f"no better validation error for {patience} epochs; the best was epoch {every}"
+    assert found[-1] == Plateau(ends, reason)
+
+
 class _Clock:
     """A clock that goes on by a second each time it is asked."""
 
@@ -110,7 +120,7 @@ def test_checkpoints_within_an_epoch_continue_alike(small: Experiment) -> None:
             tensors = {name: value.clone() for name, value in event.checkpoint.tensors.items()}
             kept.append(Checkpoint(tensors, event.checkpoint.position))
 
-    task = _task(small, epochs=2, checkpoint_minutes=0.05)
+    task = _task(small, epochs=2, checkpoint_minutes=4 / 60)
     whole = train(task, [keep]).state_dict()
     within = [checkpoint for checkpoint in kept if checkpoint.position.step]
     assert [checkpoint.position.step for checkpoint in within][:1] == [2]
@@ -118,6 +128,31 @@ def test_checkpoints_within_an_epoch_continue_alike(small: Experiment) -> None:
         found = train(_task(small, epochs=2, checkpoint_minutes=0), checkpoint=checkpoint).state_dict()
         for name, value in whole.items():
             assert torch.equal(found[name], value), name
+
+
+@pytest.mark.usefixtures("clock")
+def test_an_epoch_that_was_interrupted_has_taken_the_time_of_all_its_parts(small: Experiment) -> None:
+    """The clock is asked a few times a step: in parts, the same or a little more."""
+    whole = _of(_events(_task(small, epochs=1, checkpoint_minutes=0)), EpochDone)[0]
+    found = _events(_task(small, epochs=1, minutes=0.04, checkpoint_minutes=0))
+    parts = 1
+    while not isinstance(found[-1], Finished):
+        checkpoint = _of(found, CheckpointDue)[-1].checkpoint
+        found = _events(_task(small, epochs=1, minutes=0.04, checkpoint_minutes=0), checkpoint)
+        parts += 1
+    assert parts > 2
+    (done,) = _of(found, EpochDone)
+    assert whole.seconds <= done.seconds <= whole.seconds + 8 * parts
+    assert done.images_per_second == pytest.approx(200 / done.seconds)
+
+
+def test_dynamics_tell_gradients_as_they_were_before_they_are_shortened(small: Experiment) -> None:
+    def norms(clip: float) -> list[float]:
+        task = _task(small, epochs=1, batch=200, clip=clip, dynamics=1)
+        (done,) = _of(_events(task), EpochDone)
+        return [row.weight_gradient_norm for row in done.measured.steps[1].values()]
+
+    assert norms(1e-3) == norms(0.0)
 
 
 def test_a_long_gradient_is_shortened(small: Experiment) -> None:

@@ -18,6 +18,7 @@ from cutaway.nets.builder import Net
 from cutaway.training import (
     Checkpoint,
     CheckpointDue,
+    Diverged,
     EpochDone,
     Event,
     Finished,
@@ -136,6 +137,26 @@ def test_stopped_anywhere_and_continued_it_gives_the_same_weights(small: Experim
 VARIED = {"shift": 2, "rotate": 10.0, "cutout": 6, "mixup": 0.4}
 
 
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+def test_a_checkpoint_is_not_used_up(small: Experiment, optimiser: str) -> None:
+    task = tiny(small, train={"optimiser": optimiser, "lr": 0.01, "average": 0.5})
+    stopped = Recorder(stop_after=3)
+    train(task, [stopped], stopped.stop)
+    checkpoint = stopped.last_checkpoint
+    before = {name: value.clone() for name, value in checkpoint.tensors.items()}
+    first, second = (weights(train(task, checkpoint=checkpoint)) for _ in range(2))
+    assert_same(dict(checkpoint.tensors), before)
+    assert_same(first, second)
+
+
+def test_images_that_stay_where_they_are_train_alike(small: Experiment) -> None:
+    """As on a GPU that they are too many for; here both are the CPU."""
+    task = tiny(small)
+    assert task.room is not None
+    apart = replace(task, room=replace(task.room, holds_images=False))
+    assert_same(weights(train(task)), weights(train(apart)))
+
+
 def test_stopped_anywhere_and_continued_it_varies_images_alike(small: Experiment) -> None:
     task = tiny(small, data={"augment": VARIED})
     whole = weights(train(task))
@@ -224,6 +245,41 @@ def test_no_epochs_score_the_random_weights(small: Experiment) -> None:
     assert epoch.epoch == 0
     assert epoch.best
     assert epoch.scores["test"].top1_error > 0.5
+
+
+def test_no_epochs_and_stopped_while_scoring_is_not_finished(small: Experiment) -> None:
+    task = tiny(small, train={"epochs": 0})
+    stopped = Recorder()
+    train(task, [stopped], stop=lambda: True)
+    assert stopped.events[-1] == Stopped(1, 0)
+    resumed = Recorder()
+    train(task, [resumed], checkpoint=stopped.last_checkpoint)
+    assert len(resumed.of(EpochDone)) == 1
+    assert resumed.events[-1] == Finished()
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "constant"])
+def test_no_epochs_of_a_net_that_is_not_finite(
+    small: Experiment, monkeypatch: pytest.MonkeyPatch, schedule: str
+) -> None:
+    task = tiny(small, train={"epochs": 0, "schedule": schedule})
+    whole = Task.build
+
+    def broken(self: Task) -> Net:
+        net = whole(self)
+        with torch.no_grad():
+            net.get_parameter("conv1.weight").mul_(math.inf)
+        return net
+
+    monkeypatch.setattr(Task, "build", broken)
+    recorder = Recorder()
+    train(task, [recorder])
+    (told,) = recorder.of(Diverged)
+    assert recorder.events[-1] is told
+    assert (
+        "the weight of conv1, after the step before, is not finite, in a net that was not trained"
+        in told.reason
+    )
 
 
 def test_the_best_epoch_is_chosen_on_validation(small: Experiment) -> None:

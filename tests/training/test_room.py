@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from cutaway.config import Experiment, load_experiment
 from cutaway.errors import ConfigError
 from cutaway.nets import Plan, inference_memory, parse_net, plan, training_memory
 from cutaway.training import room
-from cutaway.training.room import PROGRAM, Room, find_room, free_memory, resident_memory
+from cutaway.training.room import PROGRAM, Room, find_room
 
 CPU = torch.device("cpu")
 PLAIN = plan(parse_net("conv 8 5x5 | relu | maxpool 2 | flatten | dense 10"), (1, 28, 28))
@@ -173,74 +172,51 @@ def test_auto_is_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
         find_room(recipe, PLAIN, CPU)
 
 
-# What the machine says. ---------------------------------------------------------------------------
+# Batch norm of one value. --------------------------------------------------------------------------
 
-V1 = ("sys/fs/cgroup/memory/memory.limit_in_bytes", "sys/fs/cgroup/memory/memory.usage_in_bytes")
-V2 = ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory.current")
-GIB = 1 << 30
-MEMINFO = "MemTotal:       33554432 kB\nMemFree:          1048576 kB\nMemAvailable:   16777216 kB\n"
+VECTORS = plan(parse_net("conv 8 5x5 | globalpool | flatten | dense 9 | batchnorm | dense 10"), (1, 28, 28))
+PLACES = plan(parse_net("conv 8 28x28 | eye: batchnorm | flatten | dense 10"), (1, 28, 28))
 
 
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Writes files of a machine with 16 GiB to spare, which the room then reads."""
-    monkeypatch.setattr(room, "Path", lambda text: tmp_path / str(text).lstrip("/"))
-
-    def write(files: dict[str, str]) -> None:
-        for name, text in files.items():
-            path = tmp_path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="ascii")
-
-    write({"proc/meminfo": MEMINFO})
-    return write
-
-
-def test_without_a_control_group_the_machines_memory_counts(machine: Any) -> None:
-    assert free_memory() == 16 * GIB
+@pytest.mark.parametrize(("planned", "name"), [(VECTORS, "batchnorm1"), (PLACES, "eye")])
+@pytest.mark.parametrize(
+    ("recipe", "mend"),
+    [
+        ({"batch": 1}, "--train.batch 2 or more"),
+        ({"batch": 8, "microbatch": 1, "split_batchnorm": True}, "micro-batches of 3 or more"),
+        ({"batch": 8, "microbatch": 2, "split_batchnorm": True}, "micro-batches of 3 or more"),
+    ],
+)
+def test_one_image_has_no_deviation(planned: Plan, name: str, recipe: dict[str, Any], mend: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{name} has one value of each image.*{mend}"):
+        find_room(load_experiment(Experiment(), {"train": recipe}).train, planned, CPU)
 
 
-@pytest.mark.parametrize("names", [V1, V2])
-def test_a_control_groups_limit_counts(machine: Any, names: tuple[str, str]) -> None:
-    machine({names[0]: f"{4 * GIB}\n", names[1]: f"{GIB}\n"})
-    assert free_memory() == 3 * GIB
-    machine({names[1]: f"{5 * GIB}\n"})
-    assert free_memory() == 0
+@pytest.mark.parametrize("batch", [2, 3])
+def test_several_images_have_one(batch: int) -> None:
+    assert find_room(load_experiment(Experiment(), {"train": {"batch": batch}}).train, VECTORS, CPU)
+    assert find_room(load_experiment(Experiment(), {"train": {"batch": 1}}).train, NORMED, CPU)
 
 
-@pytest.mark.parametrize("limit", ["max\n", f"{2**63 - 4096}\n"])
-@pytest.mark.parametrize("names", [V1, V2])
-def test_a_control_group_without_a_limit(machine: Any, names: tuple[str, str], limit: str) -> None:
-    machine({names[0]: limit, names[1]: f"{GIB}\n"})
-    assert free_memory() == 16 * GIB
+def test_a_batch_of_one_is_not_recommended_where_it_would_be_refused() -> None:
+    with pytest.raises(ConfigError, match=r"Try more --memory\.$"):
+        found(VECTORS, takes(VECTORS, 2), batch=8)
 
 
-@pytest.mark.parametrize("files", [{V2[0]: f"{GIB}\n"}, {V2[1]: f"{GIB}\n"}, {V2[0]: "", V2[1]: "1\n"}])
-def test_half_of_what_a_control_group_should_say(machine: Any, files: dict[str, str]) -> None:
-    machine(files)
-    assert free_memory() == 16 * GIB
+# A GPU holds the images, too. ----------------------------------------------------------------------
+
+GPU = torch.device("cuda")
 
 
-# Files that were read stay in the page cache, which counts as used by the group, but is given up
-# as soon as memory is wanted: a training would be refused or cut for a large dataset read before.
-def test_cached_files_of_a_control_group_are_free(machine: Any) -> None:
-    machine({V2[0]: f"{4 * GIB}\n", V2[1]: f"{3 * GIB}\n"})
-    machine({"sys/fs/cgroup/memory.stat": f"anon {GIB}\nfile {2 * GIB}\ninactive_file {2 * GIB}\n"})
-    assert free_memory() == 3 * GIB
-
-
-def test_a_system_that_does_not_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(room, "Path", lambda text: tmp_path / "gone")
-    assert free_memory() > 1 << 50
-    monkeypatch.undo()
-    monkeypatch.setattr(room, "Path", lambda text: tmp_path / "gone")
-    assert resident_memory() == 0
-
-
-def test_this_very_machine() -> None:
-    if not Path("/proc/self/status").is_file():
-        pytest.skip("no /proc")
-    assert 0 < free_memory() < 1 << 50
-    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    (told,) = [int(line.split()[1]) << 10 for line in status if line.startswith("VmRSS")]
-    assert resident_memory() == pytest.approx(told, rel=0.05)
+@pytest.mark.parametrize(
+    ("images", "holds"), [(0, True), (4 << 20, True), (6 << 20, False), (9 << 30, False)]
+)
+def test_a_gpus_room_is_what_its_images_leave(
+    monkeypatch: pytest.MonkeyPatch, images: int, *, holds: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (10 << 20, 80 << 30))
+    recipe = load_experiment(Experiment(), {"train": {"batch": 1000}}).train
+    found_room = find_room(recipe, PLAIN, GPU, images)
+    assert found_room.holds_images is holds
+    assert found_room.limit == int(0.95 * (10 << 20)) - (images if holds else 0)
+    assert takes(PLAIN, found_room.microbatch) <= found_room.limit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,19 +50,21 @@ class Split:
         return self.store if self._whole else self.store[self.index]
 
     def batch(self, chosen: Tensor) -> Tensor:
-        """The images at ``chosen`` positions ``(M,)``: ``(M, C, H, W)`` uint8, on the store's device."""
-        return self.store[chosen if self._whole else self.index[chosen]]
+        """The images at ``chosen`` positions ``(M,)``: ``(M, C, H, W)`` uint8, on the labels' device."""
+        chosen = chosen.to(self.index.device)
+        return self.store[chosen if self._whole else self.index[chosen]].to(self.labels.device)
 
     def chunks(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Images and labels in order, ``size`` at a time."""
         for start in range(0, len(self), size):
             part = slice(start, start + size)
             pixels = self.store[part] if self._whole else self.store[self.index[part]]
-            yield pixels, self.labels[part]
+            yield pixels.to(self.labels.device), self.labels[part]
 
     def take(self, chosen: Tensor) -> Split:
         """The images at ``chosen`` positions, ``(M,)`` int64; their pixels are not copied."""
-        return Split(self.store, self.labels[chosen], self.index[chosen], self.names)
+        labels, index = (of[chosen.to(of.device)] for of in (self.labels, self.index))
+        return Split(self.store, labels, index, self.names)
 
     def to(self, device: torch.device) -> Split:
         """The split on a device, with a store of its own there; itself where it lies there already."""
@@ -70,6 +73,10 @@ class Split:
         whole = torch.arange(len(self), device=device)
         names = [self.name(at) for at in range(len(self))] if self.names else ()
         return Split(self.pixels.to(device), self.labels.to(device), whole, names)
+
+    def beside(self, device: torch.device) -> Split:
+        """The split for a device that its images are too many for: they stay, and follow batch by batch."""
+        return Split(self.store, self.labels.to(device), self.index, self.names)
 
     def name(self, position: int) -> str:
         """The file of the image at a position; its number where it comes from no file."""
@@ -103,6 +110,11 @@ class Images:
     def shape(self) -> tuple[int, int, int]:
         """``(C, H, W)`` of one image."""
         return self.splits["train"].shape
+
+    @property
+    def pixel_bytes(self) -> int:
+        """What the pixels of all splits take."""
+        return sum(len(split) for split in self.splits.values()) * math.prod(self.shape)
 
     def split(self, name: str) -> Split:
         """The split called ``name``.

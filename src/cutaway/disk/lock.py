@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cutaway.disk.files import store_error
@@ -23,29 +23,44 @@ def locked(folder: Path, what: str = "run") -> Iterator[None]:
     Raises:
         StoreError: another process trains it, or the folder can't be written.
     """
+    path = folder / "lock"
     try:
-        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise store_error(folder / "lock", error) from None
+        raise store_error(path, error) from None
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             holder = os.read(handle, 32).decode("ascii", "replace") or "unknown"
             raise StoreError(
                 f"The {what} {folder.name} is held by another process (pid {holder}). Wait for it or stop it."
             ) from None
-        os.ftruncate(handle, 0)
-        os.write(handle, str(os.getpid()).encode("ascii"))
+        except OSError as error:
+            raise StoreError(
+                f"{path} can't be locked: {error.strerror}. Choose a store on another disk with --store DIR."
+            ) from None
+        # Who holds it is a courtesy: on a full disk the lock holds without it.
+        with suppress(OSError):
+            os.ftruncate(handle, 0)
+            os.write(handle, str(os.getpid()).encode("ascii"))
         yield
     finally:
         os.close(handle)
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process holds the run in ``folder`` now."""
+    """Whether a process holds the run in ``folder`` now; looking needs no right to write."""
     try:
-        with locked(folder):
-            return False
-    except StoreError:
-        return (folder / "lock").exists()
+        handle = os.open(folder / "lock", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import unfold
@@ -10,20 +12,21 @@ from cutaway.errors import ConfigError
 from cutaway.nets.builder import build
 from cutaway.nets.plan import Plan
 
-CHUNK = 250
-"""Images whose patches are laid out at once."""
+CHUNK = 16 << 20
+"""Bytes of patches that are laid out at once, as float32; they are copied, and once more as float64."""
 
 LEAST = 5e-4
 """Added to each variance: directions in which nothing varies are not blown up."""
 
 
-def patch_moment(planned: Plan, name: str, inputs: Tensor) -> Tensor:
+def patch_moment(planned: Plan, name: str, images: Tensor, inputs: Callable[[Tensor], Tensor]) -> Tensor:
     """The mean of x xᵀ over all patches x that a net's first layer sees.
 
     Args:
         planned: the net.
         name: the layer's.
-        inputs: ``(N, C, H, W)`` floats, as the net is given them.
+        images: ``(N, C, H, W)``.
+        inputs: makes of some of them what the net is given, ``(M, C, H, W)`` floats.
 
     Returns:
         ``(D, D)`` float64, where D = C · height · width of the kernel.
@@ -40,8 +43,10 @@ def patch_moment(planned: Plan, name: str, inputs: Tensor) -> Tensor:
         )
     size = layer.weight[0].numel()
     moment, count = torch.zeros(size, size, dtype=torch.float64), 0
-    for part in inputs.split(CHUNK):
-        patches = unfold(part, layer.kernel_size, layer.dilation).transpose(1, 2).reshape(-1, size).double()
+    places = images[0, 0].numel()
+    for part in images.split(max(1, CHUNK // (4 * size * places))):
+        columns = unfold(inputs(part), layer.kernel_size, layer.dilation)
+        patches = columns.transpose(1, 2).reshape(-1, size).double()
         moment += patches.T @ patches
         count += len(patches)
     return moment / count

@@ -20,15 +20,16 @@ def batch_bounds(images: int, batch: int) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], images], strict=True))
 
 
-def check_shares(batches: Sequence[tuple[int, int]], team: Team) -> None:
-    """Every process should have an image of every batch, of the epoch's last one too.
+def check_shares(batches: Sequence[tuple[int, int]], team: Team, least: int = 1) -> None:
+    """Every process should have an image of every batch, of the epoch's last one too; or ``least`` of them.
 
     Raises:
         ConfigError: there are more processes than images in a batch.
     """
     images = batches[-1][1] - batches[-1][0]
-    if images < team.size:
+    if images < least * team.size:
+        each = f", which need {least} each" if least > 1 else ""
         raise ConfigError(
-            f"The last batch of an epoch has {images} images for {team.size} processes. "
+            f"The last batch of an epoch has {images} images for {team.size} processes{each}. "
             "Choose another --train.batch."
         )

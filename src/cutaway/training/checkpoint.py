@@ -29,6 +29,7 @@ class Position:
         best_objective: its objective, in nats.
         patient_since: the epoch that patience counts from, if that is later than the best one.
         pretrained: epochs of pre-training that are done, over all its stages.
+        seconds: that the epoch under way has taken so far.
     """
 
     epoch: int = 0
@@ -38,6 +39,7 @@ class Position:
     best_objective: float = 0.0
     patient_since: int = 0
     pretrained: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def collect(net: nn.Module, optimiser: Optimizer, gathered: Mapping[str, Tensor]
 
 
 def restore(tensors: Mapping[str, Tensor], net: nn.Module, optimiser: Optimizer) -> Tensor:
-    """Put a checkpoint's tensors back; returns the tally's sums.
+    """Put copies of a checkpoint's tensors back; returns the tally's sums.
 
     Raises:
         StoreError: they are another net's.
@@ -81,13 +83,12 @@ def restore(tensors: Mapping[str, Tensor], net: nn.Module, optimiser: Optimizer)
         if name.startswith(_OPTIMISER):
             number, key = name.removeprefix(_OPTIMISER).split(".", 1)
             parameter = parameters[int(number)]
-            # The step counters of Adam stay where the optimiser makes them.
-            like = parameter if value.dim() else value
-            restored = value.to(like.device)
+            # A fused step wants its counters, too, where the weights are. A copy: the next step changes it.
+            restored = value.to(parameter.device, copy=True)
             if value.dim() == 4:
                 restored = restored.contiguous(memory_format=_layout(parameter))
             optimiser.state[parameter][key] = restored
-    return tensors["tally"]
+    return tensors["tally"].clone()
 
 
 def load_weights(tensors: Mapping[str, Tensor], net: nn.Module) -> None:

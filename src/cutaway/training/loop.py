@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -19,6 +18,7 @@ from cutaway.training.allocator import freed_memory
 from cutaway.training.averaging import Average
 from cutaway.training.batches import batch_bounds, check_shares
 from cutaway.training.checkpoint import Checkpoint, Position, collect, restore
+from cutaway.training.clock import Clock
 from cutaway.training.determinism import same_each_time
 from cutaway.training.device import choose_device, threads
 from cutaway.training.divergence import is_finite, largest_weight
@@ -28,7 +28,7 @@ from cutaway.training.gradient import Gradient, step_seed
 from cutaway.training.optimiser import learning_rate, make_optimiser, set_rate
 from cutaway.training.precision import Precision, full_products
 from cutaway.training.pretraining import Pretraining
-from cutaway.training.room import Room, find_room
+from cutaway.training.room import Room, find_room, lone_norm
 from cutaway.training.score import Score, Tally, count
 from cutaway.training.task import Task
 from cutaway.training.team import ALONE, Team, losses
@@ -67,7 +67,7 @@ def train(
     """
     recipe = task.experiment.train
     device = choose_device(recipe.device, team.local_rank)
-    room = task.room or find_room(recipe, task.plan, device)
+    room = task.room or find_room(recipe, task.plan, device, task.images.pixel_bytes)
     with (
         losses(),
         threads(recipe.threads, team.local_size),
@@ -110,9 +110,13 @@ class _Training:
         self.gradient = Gradient(self.net, task, room, precision, team)
         self.optimiser = make_optimiser(self.net, self.recipe)
         self.parameters = [p for g in self.optimiser.param_groups for p in g["params"]]
-        self.splits = {name: split.to(device) for name, split in task.images.splits.items()}
+        self.splits = {
+            name: split.to(device) if room.holds_images else split.beside(device)
+            for name, split in task.images.splits.items()
+        }
         self.batches = batch_bounds(len(self.splits["train"]), self.recipe.batch)
-        check_shares(self.batches, team)
+        alone = team.size > 1 and self.recipe.split_batchnorm and lone_norm(task.plan) is not None
+        check_shares(self.batches, team, 2 if alone else 1)
         self.average = Average(self.net, self.recipe.average * len(self.batches))
         self.position = Position()
         self.tally = Tally(device)
@@ -122,7 +126,7 @@ class _Training:
         self.dynamics = Dynamics(self.net, begun, len(self.batches), self.recipe.dynamics)
         bounds = batch_bounds(len(self.splits["train"]), task.experiment.pretrain.batch)
         self.pretraining = Pretraining(task, self.net, self.splits, bounds, room.chunk)
-        self.begun = self.kept = time.monotonic()
+        self.clock = Clock(self.recipe)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint."""
@@ -148,17 +152,18 @@ class _Training:
                 self.team.size,
             )
         )
-        self.begun = self.kept = time.monotonic()
+        self.clock.begin()
         if not self.pretrain():
             self.net.eval()
             return
-        if self.recipe.epochs == 0 and self.position.best_epoch < 0:
-            self.score(0, time.perf_counter())
+        self.clock.begin_epoch(self.position.seconds)
+        if self.recipe.epochs == 0 and self.position.best_epoch < 0 and not self.score(0):
+            return
         while self.position.epoch < self.recipe.epochs:
-            start = time.perf_counter()
-            if not self.steps() or not self.score(self.position.epoch + 1, start) or self.is_plateau():
+            if not self.steps() or not self.score(self.position.epoch + 1) or self.is_plateau():
                 self.net.eval()
                 return
+            self.clock.begin_epoch()
         self.net.eval()
         self.tell(events.Finished())
 
@@ -166,7 +171,7 @@ class _Training:
         """Let layers learn as an autoencoder; false when it did not get to its end."""
         for told in self.pretraining.epochs(self.position.pretrained, self.is_over):
             for event in told:
-                if isinstance(event, events.Stopped) and self.is_late():
+                if isinstance(event, events.Stopped) and self.clock.is_late():
                     limit = f"the time limit of {self.recipe.minutes:g} minutes"
                     self.tell(replace(event, reason=f"{limit}, {event.reason}"))
                 else:
@@ -176,7 +181,7 @@ class _Training:
             self.average = Average(self.net, self.recipe.average * len(self.batches))
             self.position = replace(self.position, pretrained=self.position.pretrained + 1)
             self.tell(events.CheckpointDue(self.checkpoint(), best=False))
-            self.kept = time.monotonic()
+            self.clock.keep()
         return True
 
     def steps(self) -> bool:
@@ -190,7 +195,7 @@ class _Training:
         self.freezing.apply(self.net, epoch)
         self.gradient.prepare()
         for number in range(first, len(self.batches)):
-            stopped, late, due = self.team.any(self.stop(), self.is_late(), self.is_due())
+            stopped, late, due = self.team.any(self.stop(), self.clock.is_late(), self.clock.is_due())
             if stopped or late:
                 self.pause(number, late=late)
                 return False
@@ -226,9 +231,9 @@ class _Training:
             if not is_finite(found.objective, gradients):
                 self.diverge(batch, number)
                 return False
+        self.dynamics.before(number)  # gradients as they are: what clipping hides is what one wants to see
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
-        self.dynamics.before(number)
         self.optimiser.step()
         self.dynamics.after()
         self.average.follow(done)
@@ -239,7 +244,7 @@ class _Training:
         """The learning rate of a step, counted from 0 over the whole training."""
         return learning_rate(self.recipe, done, len(self.batches))
 
-    def score(self, epoch: int, start: float) -> bool:
+    def score(self, epoch: int) -> bool:
         """Score an epoch on all splits and offer its checkpoint; false when stopped before the end."""
         self.net.eval()
         self.optimiser.zero_grad()  # their memory is better used by scoring
@@ -247,7 +252,7 @@ class _Training:
         learnt = self.total_tally().score()
         if learnt:
             scores["train"] = learnt
-        due = epoch % self.recipe.score_every == 0 or epoch == self.recipe.epochs
+        due = self.is_scored(epoch)
         for name in ("validation", "test"):
             if name in self.splits and due:
                 with self.average.applied():
@@ -266,14 +271,14 @@ class _Training:
         best = self.take_best(epoch, scores)
         with self.average.applied():
             measured = self.dynamics.epoch(self.splits["train"], self.task.preprocess, self.room.chunk)
-        seconds = time.perf_counter() - start
+        seconds = self.clock.seconds
         images = learnt.images if learnt else 0
-        self.position = replace(self.position, epoch=epoch, step=0)
+        self.position = replace(self.position, epoch=epoch, step=0, seconds=0.0)
         self.tally = Tally(self.device)
         rate = self.rate(epoch * len(self.batches) - 1) if epoch else 0.0  # that of its last step
         self.tell(events.EpochDone(epoch, scores, rate, seconds, images / seconds, best, measured))
         self.tell(events.CheckpointDue(self.checkpoint(), best))
-        self.kept = time.monotonic()
+        self.clock.keep()
         return True
 
     def evaluate(self, split: Split) -> Score | None:
@@ -320,7 +325,7 @@ class _Training:
         since = max(now.best_epoch, now.patient_since)
         if not patience or "validation" not in self.splits or now.epoch - since < patience:
             return False
-        if now.epoch == self.recipe.epochs:
+        if now.epoch == self.recipe.epochs or not self.is_scored(now.epoch):
             return False
         reason = f"no better validation error for {patience} epochs; the best was epoch {now.best_epoch}"
         # Whoever continues it all the same gives it as many epochs again.
@@ -329,29 +334,23 @@ class _Training:
         self.tell(events.Plateau(now.epoch, reason))
         return True
 
+    def is_scored(self, epoch: int) -> bool:
+        """Whether the held-out splits are scored behind an epoch."""
+        return epoch % self.recipe.score_every == 0 or epoch == self.recipe.epochs
+
     def is_over(self) -> bool:
         """Whether somebody asked to stop or the time is up, in any process."""
-        return any(self.team.any(self.stop(), self.is_late()))
-
-    def is_late(self) -> bool:
-        """Whether the time is up. The clock is one that nobody can set back."""
-        limit = self.recipe.minutes
-        return bool(limit) and time.monotonic() - self.begun >= 60 * limit
-
-    def is_due(self) -> bool:
-        """Whether it is time for a checkpoint within a long epoch."""
-        minutes = self.recipe.checkpoint_minutes
-        return bool(minutes) and time.monotonic() - self.kept >= 60 * minutes
+        return any(self.team.any(self.stop(), self.clock.is_late()))
 
     def keep(self, step: int) -> None:
         """Offer a checkpoint within an epoch."""
-        self.position = replace(self.position, step=step)
+        self.position = replace(self.position, step=step, seconds=self.clock.seconds)
         self.tell(events.CheckpointDue(self.checkpoint(), best=False))
-        self.kept = time.monotonic()
+        self.clock.keep()
 
     def pause(self, step: int, *, late: bool = False) -> None:
         """Offer a checkpoint of this very step."""
-        self.position = replace(self.position, step=step)
+        self.position = replace(self.position, step=step, seconds=self.clock.seconds)
         self.tell(events.CheckpointDue(self.checkpoint(), best=False))
         reason = f"the time limit of {self.recipe.minutes:g} minutes" if late else ""
         self.tell(events.Stopped(self.position.epoch + 1, step, reason))
@@ -361,6 +360,9 @@ class _Training:
         done = self.position.epoch * len(self.batches) + number
         cause = self.gradient.find_cause(batch, step_seed(self.task, done))
         warmup = "warmup" if self.recipe.schedule is ScheduleKind.ONE_CYCLE else "warmup_epochs"
+        if self.recipe.epochs == 0:
+            self.tell(events.Diverged(1, number + 1, f"{cause} is not finite, in a net that was not trained"))
+            return
         rate = self.rate(done)
         reason = (
             f"{cause} is not finite. The learning rate was {rate:.4g}, {largest_weight(self.net)}. Try "

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from cutaway.config import OptimiserKind, TrainConfig, parse_bytes, show_bytes
 from cutaway.errors import ConfigError
+from cutaway.machine import free_memory, resident_memory
 from cutaway.nets import Plan
 from cutaway.nets.memory import fitting_batch, inference_memory, training_memory
 from cutaway.nets.words import BatchNorm
@@ -35,25 +35,31 @@ class Room:
         microbatch: images that go through at once in training.
         chunk: images that go through at once in scoring.
         roomy: there is so much that freed memory need not be handed back.
+        holds_images: a GPU has them all at hand; otherwise they come batch by batch.
     """
 
     limit: int
     microbatch: int
     chunk: int
     roomy: bool
+    holds_images: bool = True
 
 
-def find_room(recipe: TrainConfig, plan: Plan, device: torch.device) -> Room:
+def find_room(recipe: TrainConfig, plan: Plan, device: torch.device, images: int = 0) -> Room:
     """How a recipe's batches go through a net on a device.
 
     A batch that does not fit is cut into micro-batches of about equal size, whose gradients add up
-    to the batch's own.
+    to the batch's own. ``images`` is what the pixels of all splits take, in bytes: a GPU has them beside
+    the net where that is at most half of its room.
 
     Raises:
         ConfigError: not even one image fits, or the batch must be cut but the net has batch norm,
             which needs it whole, and nobody allowed it.
     """
     limit = _limit(recipe, device)
+    holds_images = device.type != "cuda" or 2 * images <= limit
+    if device.type == "cuda" and holds_images:
+        limit -= images
     states = optimiser_states(recipe)
     microbatch = recipe.microbatch or fitting_batch(plan, recipe.batch, limit, states)
     if microbatch == 0:
@@ -67,6 +73,7 @@ def find_room(recipe: TrainConfig, plan: Plan, device: torch.device) -> Room:
     microbatch = -(-recipe.batch // parts)
     if parts > 1 and not recipe.split_batchnorm:
         _refuse_batch_norm(plan, recipe, microbatch)
+    _refuse_lone_images(plan, microbatch, parts)
     step = training_memory(plan, microbatch, states).total
     # Scoring finds the memory of a training step at hand; more images in it run a little faster.
     wanted = max(CHUNK, fitting_batch(plan, MOST_CHUNK, step, training=False))
@@ -75,7 +82,7 @@ def find_room(recipe: TrainConfig, plan: Plan, device: torch.device) -> Room:
         step,
         inference_memory(plan, chunk).total + states * plan.parameters * 4,
     )
-    return Room(limit, microbatch, chunk, roomy=2 * most <= limit)
+    return Room(limit, microbatch, chunk, roomy=2 * most <= limit, holds_images=holds_images)
 
 
 def optimiser_states(recipe: TrainConfig) -> int:
@@ -96,55 +103,28 @@ def _limit(recipe: TrainConfig, device: torch.device) -> int:
 def _refuse_batch_norm(plan: Plan, recipe: TrainConfig, microbatch: int) -> None:
     norms = [row.name for row in plan.leaves() if isinstance(row.layer.word, BatchNorm)]
     if norms:
+        smaller = "" if microbatch <= 2 and lone_norm(plan) else f"--train.batch {microbatch}, "
+        split = " or --train.split_batchnorm true" if smaller else ""
         raise ConfigError(
             f"A batch of {recipe.batch} does not fit, {microbatch} would; but {norms[0]} takes its mean over "
-            f"the whole batch. Try --train.batch {microbatch}, more --memory or --train.split_batchnorm true."
+            f"the whole batch. Try {smaller}more --memory{split}."
         )
 
 
-def free_memory() -> int:
-    """Bytes that this process may still take: the machine's, or its control group's where that is less."""
-    free = [_meminfo("MemAvailable")]
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        bounds = _number(Path(limit)), _number(Path(used))
-        if bounds[0] is not None and bounds[1] is not None:
-            free.append(bounds[0] - bounds[1] + _cached(Path(used).parent / "memory.stat"))
-    return max(0, min(free))
+def lone_norm(plan: Plan) -> str | None:
+    """The first batch norm with one value of each image in a channel: one image alone has no deviation."""
+    for row in plan.leaves():
+        if isinstance(row.layer.word, BatchNorm) and math.prod(row.output_shape[1:]) == 1:
+            return row.name
+    return None
 
 
-def resident_memory() -> int:
-    """Bytes of this process that lie in memory now; 0 where the system does not say."""
-    pages = _number(Path("/proc/self/statm"), 1)
-    return 0 if pages is None else pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def _meminfo(key: str) -> int:
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith(key):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return 1 << 62  # a system that does not say: no limit
-
-
-def _cached(path: Path) -> int:
-    """Bytes of files that a control group has read and would give up at once; they count as used."""
-    try:
-        counts = dict(line.split() for line in path.read_text(encoding="ascii").splitlines())
-    except (OSError, ValueError):
-        return 0
-    # The first is of the whole hierarchy, in version 1; version 2 has only the other.
-    found = counts.get("total_inactive_file", counts.get("inactive_file", "0"))
-    return int(found) if found.isdigit() else 0
-
-
-def _number(path: Path, place: int = 0) -> int | None:
-    try:
-        text = path.read_text(encoding="ascii").split()[place]
-    except (OSError, IndexError):
-        return None
-    return int(text) if text.isdigit() else None
+def _refuse_lone_images(plan: Plan, microbatch: int, parts: int) -> None:
+    # Cut in twos, an odd batch leaves one image over.
+    name = lone_norm(plan) if microbatch == 1 or (parts > 1 and microbatch == 2) else None
+    if name is None:
+        return
+    mend = "--train.batch 2 or more" if parts == 1 else "micro-batches of 3 or more, by more --memory"
+    raise ConfigError(
+        f"{name} has one value of each image in a channel, and one image alone has no deviation. Take {mend}."
+    )

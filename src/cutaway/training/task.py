@@ -83,9 +83,11 @@ def first_moments(
     rules = chosen_rules(build(planned, seed=0), experiment.init)
     count = min(MEASURED, len(train))
     chosen = torch.arange(count) * len(train) // count
-    inputs = preprocess(train.batch(chosen))
+    images = train.batch(chosen)
     return {
-        name: patch_moment(planned, name, inputs) for name, kind in rules.items() if kind is InitKind.WHITEN
+        name: patch_moment(planned, name, images, preprocess)
+        for name, kind in rules.items()
+        if kind is InitKind.WHITEN
     }
 
 
@@ -114,7 +116,7 @@ def prepare(experiment: Experiment, images: Images | None = None, like: Task | N
     check_outputs(planned, len(images.classes))
     train = images.splits["train"]
     Freezing(recipe, planned)  # a mistake in it is told before training
-    room = find_room(recipe, planned, device)
+    room = find_room(recipe, planned, device, images.pixel_bytes)
     pretrain = fit_pretraining(experiment.pretrain, planned, room.limit)
     if room.microbatch < recipe.batch:
         # Written down, so that the run is continued with the same sums.
