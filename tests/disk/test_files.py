@@ -60,6 +60,37 @@ def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
         write_file(tmp_path / "file" / "below", b"")
 
 
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=f"there is no folder {tmp_path / 'gone'}"):
+        write_file(tmp_path / "gone" / "file", b"")
+
+
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    write_file(link, b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+    ahead = tmp_path / "ahead"
+    ahead.symlink_to(tmp_path / "later")
+    write_file(ahead, b"made")
+    assert (tmp_path / "later").read_bytes() == b"made"
+
+
+def test_a_pipe_is_written_into_and_stays_one(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_file(pipe, [b"one", memoryview(b"two")])
+        assert os.read(reader, 100) == b"onetwo"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
 def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     (tmp_path / ".last.safetensors.123.tmp").write_bytes(b"half")
     (tmp_path / "last.safetensors").write_bytes(b"whole")

@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from cutaway.config import Experiment, load_experiment
-from cutaway.errors import ConfigError, DivergedError, InterruptedRunError, StoreError
+from cutaway.errors import ConfigError, DataError, DivergedError, InterruptedRunError, StoreError
 from cutaway.store import Run, Store, resume, train
 from cutaway.store.saved import save_weights
 from cutaway.training import EpochDone, Event, StepDone
@@ -260,3 +261,35 @@ def test_a_run_that_diverged_in_its_first_epoch_says_what_works(
     # What it says works.
     learnt = train(run.folder / "experiment.toml", {"train": {"lr": 0.001, "epochs": 1}}, store=store)
     assert learnt.status == "finished"
+
+
+def _arrays(path: Path, images: int, seed: int = 0) -> None:
+    numbers = np.random.default_rng(seed)
+    pixels = numbers.integers(0, 256, (500, 10, 10), np.uint8)[:images]
+    np.savez(path, x_train=pixels, y_train=np.arange(images) % 2)
+
+
+def test_images_that_changed_since_are_refused_not_divided_anew(
+    small: Experiment, tmp_path: Path, cutaway: Command
+) -> None:
+    """One image more and every split is drawn anew: what was learnt from would be tested on."""
+    path, store = tmp_path / "images.npz", Store(tmp_path / "store")
+    _arrays(path, 200)
+    data = {"source": "npz", "path": str(path), "train_images": 0.0, "validation": 0.2, "test": 0.2}
+    fields = {"net": "flatten | dense 2", "data": data, "train": {"epochs": 1, "batch": 50}}
+    run = train(load_experiment(small, fields), store=store)
+    assert len(run.images().split("test")) == 40
+    _arrays(path, 210)
+    command = ["evaluate", run.id, "--store", str(store.folder)]
+    code, _, told = cutaway(*command)
+    assert code != 0
+    assert f"The images of run {run.id} have changed since it was begun" in told
+    with pytest.raises(DataError, match="Put them back as they were, or train anew"):
+        resume(run, extend=1)
+    assert run.experiment.train.epochs == 1
+    _arrays(path, 200, seed=1)
+    with pytest.raises(DataError, match="have changed"):
+        run.images()
+    _arrays(path, 200)
+    assert cutaway(*command)[0] == 0
+    assert resume(run, extend=1).status == "finished"

@@ -88,7 +88,7 @@ def test_a_run_without_its_folder_can_be_removed(task: Task, tmp_path: Path) -> 
 
 def test_a_store_that_cannot_be_made(task: Task, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"mine")
-    with pytest.raises(StoreError, match="Choose another store with --store DIR"):
+    with pytest.raises(StoreError, match="Choose another folder; for a store with --store DIR"):
         Store(tmp_path / "file" / "runs").create(task.experiment)
     assert (tmp_path / "file").read_bytes() == b"mine"
 

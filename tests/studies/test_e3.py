@@ -52,7 +52,7 @@ def some_table(
     At epoch 8 the error is 0.13 above that at the end, without pool2 0.16.
     """
     study = load_study(FOLDER / file)
-    variants = expand(study, load_experiment(study.base), (1, 64, 64), 25, 1650)
+    variants = expand(study, load_experiment(study.base), (1, 64, 64), 25, lambda _: 1650)
     trials = []
     for one in variants:
         for seed in study.every_seed:
@@ -273,7 +273,7 @@ def test_the_page_is_made_of_an_export_alone_and_says_what_is_not_there(tmp_path
 @pytest.mark.parametrize(("file", "count"), [("ablation.toml", 10), ("nan.toml", 4)])
 def test_the_small_studies_can_be_planned(file: str, count: int) -> None:
     study = load_study(FOLDER / file, {}, quick=True)
-    variants = expand(study, load_experiment(study.base), (1, 64, 64), 25, 350)
+    variants = expand(study, load_experiment(study.base), (1, 64, 64), 25, lambda _: 350)
     assert len(variants) == count
     assert not any(one.problem for one in variants)
 

@@ -45,7 +45,7 @@ def broken() -> dict[str, Trial]:
 def some_table() -> StudyTable:
     """The study with these trials."""
     study = load_study(FOLDER / "published.toml")
-    variants = expand(study, load_experiment(study.base), (3, 32, 32), 10, 45_000)
+    variants = expand(study, load_experiment(study.base), (3, 32, 32), 10, lambda _: 45_000)
     return tabulate(study, variants, list(some().values()), "abcd1234")
 
 
@@ -123,7 +123,7 @@ def test_accuracies_have_wilsons_interval() -> None:
 def test_the_small_study_can_be_planned() -> None:
     study = load_study(FOLDER / "published.toml", {}, quick=True)
     base = load_experiment(study.base)
-    assert len(expand(study, base, (3, 32, 32), 10, 5000)) == 3
+    assert len(expand(study, base, (3, 32, 32), 10, lambda _: 5000)) == 3
 
 
 def test_the_summary_of_layers_adds_up() -> None:

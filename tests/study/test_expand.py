@@ -18,7 +18,11 @@ NET = "conv 4 5x5 | maxpool 2 | tanh | conv 6 3x3 | tanh | flatten | dense 20 | 
 
 def variants(images: int = 1000, **fields: Any) -> list[Variant]:
     base = load_experiment(Experiment(), {"net": NET, "train": {"epochs": 4}})
-    return expand(Study.model_validate(fields), base, (1, 28, 28), 10, images)
+
+    def seen(experiment: Experiment) -> int:
+        return int(experiment.data.train_images) or images
+
+    return expand(Study.model_validate(fields), base, (1, 28, 28), 10, seen)
 
 
 def names(found: list[Variant]) -> list[str]:
@@ -92,6 +96,23 @@ def test_a_budget_of_images_is_as_many_epochs_as_it_takes(budget: int, epochs: i
     assert {variant.experiment.train.epochs for variant in found} == {epochs}
 
 
+def test_a_budget_of_images_is_that_of_a_variant_with_fewer_images_too() -> None:
+    found = variants(
+        variant=[
+            {"name": "few", "set": {"data.train_images": 50}},
+            {"name": "more", "set": {"data.train_images": 800}},
+            {"name": "slow", "set": {"train.lr": 0.01}},
+        ],
+        budget={"images": 2000},
+    )
+    assert {variant.name: variant.experiment.train.epochs for variant in found} == {
+        BASE: 2,
+        "few": 40,
+        "more": 3,
+        "slow": 2,
+    }
+
+
 def test_what_can_not_be_planned_is_said_and_the_rest_goes_on() -> None:
     found = variants(variant=[{"edits": "conv2.kernel=40"}, {"edits": "dense2.units=4"}, {"edits": "-tanh1"}])
     assert "its input is" in found[1].problem
@@ -116,6 +137,7 @@ def test_what_can_not_be_planned_is_said_and_the_rest_goes_on() -> None:
         ({"variant": [{"set": {"train.lr": -1}}]}, "greater than or equal to 0"),
         ({"variant": [{"set": {"seed": 3}}]}, "the study's own, for equal terms"),
         ({"variant": [{"set": {"train.epochs": 3}}], "budget": {"epochs": 2}}, "the study's budget"),
+        ({"variant": [{"set": {"train.epochs": 3}}], "budget": {"images": 2000}}, "the study's budget"),
         ({"variant": [{"edits": "-tanh1", "set": {"net": "small"}}]}, "not both"),
         ({"grid": {"edits": [3]}}, "should have texts"),
         ({"experiment": {"train.freeze": "nothing"}, "auto": "ablate"}, "no layer with parameters"),

@@ -1,8 +1,7 @@
-"""Images of a study: told apart by what they are, mapped as they were."""
+"""Images of a study: mapped as they were, each loaded once."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,6 @@ from tests.study.inline import few_images
 from cutaway.config import Experiment, load_experiment
 from cutaway.data import Images, Split
 from cutaway.errors import StoreError
-from cutaway.study import identity
-from cutaway.study.identity import fingerprint
 from cutaway.study.images import ImageShelf
 from cutaway.study.shared import map_images, share_images
 
@@ -28,40 +25,6 @@ def make() -> Images:
         "test": Split(other, torch.arange(5) % 3, torch.arange(5)),
     }
     return Images(("a", "b", "c"), splits, (("x.png", "cut off"),))
-
-
-def changed(images: Images, name: str, **fields: object) -> Images:
-    return replace(images, splits={**images.splits, name: replace(images.splits[name], **fields)})  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("whole_bytes", [identity.WHOLE_BYTES, 1])
-def test_a_fingerprint_tells_pixels_labels_classes_and_splits_apart(
-    whole_bytes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(identity, "WHOLE_BYTES", whole_bytes)
-    images = make()
-    pixels = images.splits["test"].store.clone()
-    pixels[4, 0, 2, 3] ^= 1
-    labels = images.splits["train"].labels.clone()
-    labels[7] = (labels[7] + 1) % 3
-    others = [
-        changed(images, "test", store=pixels),
-        changed(images, "train", labels=labels),
-        changed(images, "validation", index=torch.tensor([8, 11, 9, 10])),
-        changed(images, "train", labels=labels[:7], index=torch.arange(7)),
-        replace(images, classes=("a", "b", "d")),
-        replace(images, splits={name: images.splits[name] for name in ("train", "test")}),
-    ]
-    found = [fingerprint(other) for other in (images, *others)]
-    assert len(set(found)) == len(found)
-    assert fingerprint(make()) == found[0]
-
-
-def test_where_pixels_lie_does_not_matter() -> None:
-    images = make()
-    split = images.splits["validation"]
-    own = Split(split.pixels.clone(), split.labels, torch.arange(4))
-    assert fingerprint(replace(images, splits={**images.splits, "validation": own})) == fingerprint(images)
 
 
 def test_mapped_images_are_those_that_were_shared(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from cutaway.store import Run, Store, train
 from cutaway.study import Effect, StudyTable, TrialStatus, find_study, read_table
 from cutaway.study.session import run_study
 from cutaway.study.trials.conduct import Conductor
+from cutaway.study.trials.course import Course
 from cutaway.study.trials.halving import survivors
 from cutaway.study.trials.worker import Assignment, ask_to_stop
 from cutaway.training import Score
@@ -103,6 +105,64 @@ def test_the_table_has_the_scores_of_the_last_epochs(plain: tuple[Store, StudyTa
             assert trial.scores["test"] == runs[trial.variant, trial.seed].epochs()[-1].scores["test"]
             assert trial.seconds > 0
     assert read_table(store, find_study(store, "tiny")) == table
+
+
+def test_seconds_are_those_of_the_epochs(plain: tuple[Store, StudyTable]) -> None:
+    store, table = plain
+    for trial in table.base.trials:
+        assert trial.seconds == pytest.approx(sum(row.seconds for row in store.find(trial.run).epochs()))
+
+
+def test_a_net_in_a_file_is_what_the_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An edited file is another study; a name of the zoo and a file with the same text are not."""
+    store, file = Store(tmp_path / "store"), tmp_path / "my.net"
+
+    def ids() -> list[str]:
+        return [row.id for row in store.studies.rows()]
+
+    def run(**changes: Any) -> StudyTable:
+        with conducted(monkeypatch, InlineClient()):
+            return run_study(make_study(seeds=1, **changes), store=store)
+
+    file.write_text("conv 3 5x5 stride 2 | relu | maxpool 2 | flatten | dense 10")
+    base = {"experiment": FIELDS | {"net": str(file)}}
+    first = run(**base)
+    assert run(**base).id == first.id
+    file.write_text("conv 3 5x5 stride 2 | relu | maxpool 2 | flatten | dense 9 | relu | dense 10")
+    second = run(**base)
+    assert len(ids()) == 2
+    assert "dense 9" in store.find(second.base.trials[0].run).experiment.net
+    variant = {"variant": [{"name": "mine", "set": {"net": str(file)}}]}
+    third = run(**variant)
+    file.write_text("flatten | dense 10")
+    fourth = run(**variant)
+    assert third.id != fourth.id
+    assert "conv" not in store.find(fourth.rows[0].trials[0].run).experiment.net
+    grid = {"variant": [], "grid": {"net": [str(file)]}}
+    fifth = run(**grid)
+    file.write_text("conv 2 5x5 | flatten | dense 10")
+    assert run(**grid).id != fifth.id
+
+
+def test_a_trial_that_has_ended_is_let_go_while_others_are_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = most = 0
+    whole = Course.held
+
+    @contextmanager
+    def counted(course: Course) -> Iterator[None]:
+        nonlocal held, most
+        with whole(course):
+            held += 1
+            most = max(most, held)
+            yield
+        held -= 1
+
+    monkeypatch.setattr(Course, "held", counted)
+    with conducted(monkeypatch, InlineClient()):
+        run_study(make_study(seeds=3), store=Store(tmp_path))
+    assert (held, most) == (0, 2)  # twice as many as there are workers
 
 
 def test_what_has_ended_is_not_trained_again(

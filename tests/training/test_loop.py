@@ -275,6 +275,7 @@ def test_no_epochs_of_a_net_that_is_not_finite(
     recorder = Recorder()
     train(task, [recorder])
     (told,) = recorder.of(Diverged)
+    assert isinstance(told, Diverged)
     assert recorder.events[-1] is told
     assert (
         "the weight of conv1, after the step before, is not finite, in a net that was not trained"

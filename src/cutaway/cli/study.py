@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as json_
 import math
-import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +14,7 @@ from cyclopts import App, Parameter
 
 from cutaway.cli.console import Fields, Json, Output, StoreOption, note, say, say_json, say_table
 from cutaway.cli.looking import check_looks, looks_folder, make_looks
-from cutaway.errors import NotFoundError
+from cutaway.errors import ConfigError, NotFoundError
 
 if TYPE_CHECKING:
     from cutaway.config import Study
@@ -60,6 +59,12 @@ def run(
     """
     from cutaway.config import load_study
 
+    if workers < 0:
+        raise ConfigError(f"--workers should be 0 (as many as there are cores) or more, not {workers}.")
+    if workers and scheduler:
+        raise ConfigError(
+            "--workers are processes of this machine, --scheduler has its own. Give one of the two."
+        )
     for path in _files(study):
         asked = load_study(path, fields, quick=quick)
         check_looks(asked)
@@ -165,10 +170,9 @@ def export(study: StudyName, folder: Path, /, *, store: StoreOption = StoreOptio
     row = find_study(opened, study)
     table = read_table(opened, row)
     values = to_json(table) | {"made": made_with(row)}
-    name = re.sub(r"[^\w.@-]+", "_", table.study.name)
     contents = {
-        f"{name}.json": _json_bytes(values),
-        f"{name}-dynamics.json": _json_bytes(dynamics_to_json(opened, table), indent=None),
+        f"{table.study.file}.json": _json_bytes(values),
+        f"{table.study.file}-dynamics.json": _json_bytes(dynamics_to_json(opened, table), indent=None),
     }
     for path in sorted(looks_folder(opened, row.id).glob("*.*")):
         if path.suffix in (".npz", ".json"):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from cutaway.config.section import Section, setting
 
@@ -63,7 +63,7 @@ class LookConfig(Section):
     @property
     def file(self) -> str:
         """The name of its files, without an ending."""
-        return self.name or re.sub(r"[^\w.@-]+", "_", self.look.strip())[:80]
+        return self.name or _file_name(self.look.strip())[:80]
 
 
 class BudgetConfig(Section):
@@ -143,7 +143,26 @@ class Study(Section):
             raise ValueError(f'has two looks for the file "{twice[0]}". Give each a name of its own.')
         return value
 
+    @model_validator(mode="after")
+    def _a_look_beside_the_study(self) -> Self:
+        own = {self.file.lower(), f"{self.file}-dynamics".lower()}
+        taken = next((look.file for look in self.look if look.file.lower() in own), "")
+        if taken:
+            raise ValueError(
+                f'look "{taken}" has the name of a file of the study itself. Give it another name.'
+            )
+        return self
+
+    @property
+    def file(self) -> str:
+        """The name of the file that it is exported to, without an ending."""
+        return _file_name(self.name)
+
     @property
     def every_seed(self) -> range:
         """The seeds of each variant's trials."""
         return range(self.first_seed, self.first_seed + self.seeds)
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^\w.@-]+", "_", text)

@@ -15,7 +15,8 @@ def write_file(path: Path, content: bytes | Iterable[bytes | memoryview]) -> Non
     """Replace a file's content, or leave it as it was.
 
     The content goes to a temporary name beside it, is synced to the disk and renamed; a process
-    killed at any instant leaves the old file.
+    killed at any instant leaves the old file. A link stays one: what it leads to is replaced. A device
+    or a pipe is written into.
 
     Args:
         path: the file.
@@ -24,8 +25,14 @@ def write_file(path: Path, content: bytes | Iterable[bytes | memoryview]) -> Non
     Raises:
         StoreError: the disk is full, or the folder can't be written.
     """
+    if path.is_symlink():
+        path = path.resolve()
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            with path.open("wb") as file:
+                file.writelines([content] if isinstance(content, bytes) else content)
+            return
         with temporary.open("wb") as file:
             file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
@@ -60,9 +67,12 @@ def store_error(path: Path, error: OSError) -> StoreError:
     """What an operating system's error on ``path`` means to a person."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreError(f"The disk of {path} is full. What was there is kept: free some space, try again.")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return StoreError(f"{path} can't be written. Choose another store with --store DIR.")
-    return StoreError(f"{path} can't be written: {error.strerror}. Choose another store with --store DIR.")
+    if error.errno == errno.ENOENT and not path.parent.is_dir():
+        return StoreError(
+            f"{path} can't be written: there is no folder {path.parent}. Make it, or choose another."
+        )
+    why = "" if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else f": {error.strerror}"
+    return StoreError(f"{path} can't be written{why}. Choose another folder; for a store with --store DIR.")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -106,11 +106,10 @@ def recording(model: nn.Module, layers: Sequence[str]) -> Iterator[Record]:
     try:
         for name, addresses in recorder.by_module().items():
             handles += _watch(modules[name], addresses, recorder)
-        handles += [
-            module.register_forward_pre_hook(recorder.before_change)
-            for module in modules.values()
-            if getattr(module, "inplace", False) is True
-        ]
+        for module in modules.values():
+            if getattr(module, "inplace", False) is True:
+                handles.append(module.register_forward_pre_hook(recorder.before_change))
+                handles.append(module.register_forward_hook(recorder.behind_change))
         yield recorder.record
     finally:
         for handle in handles:
@@ -147,6 +146,7 @@ class _Recorder:
     def __init__(self, addresses: Sequence[Address]) -> None:
         self.addresses = addresses
         self.copied: set[str] = set()
+        self.rebased: set[str] = set()
         self.to_end = False
         self.functions: defaultdict[str, list[Address]] = defaultdict(list)
         for address in addresses:
@@ -159,6 +159,7 @@ class _Recorder:
         self.edges: dict[str, GradientEdge] = {}
         self.versions: dict[str, int] = {}
         self.memories: defaultdict[int, list[str]] = defaultdict(list)
+        self.lent: list[Tensor | None] = []
         self.given: Counter[str] = Counter()
         self.gave: Counter[str] = Counter()
 
@@ -204,15 +205,31 @@ class _Recorder:
         self.versions[name] = value._version
         self.memories[value.untyped_storage().data_ptr()].append(name)
 
-    def before_change(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+    def before_change(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """Copy what a module that works in place is about to overwrite."""
         del module
+        self.lent.append(None)
         if not self.memories or not args or not isinstance(args[0], Tensor):
-            return
-        for name in self.memories.pop(args[0].untyped_storage().data_ptr(), ()):
+            return None
+        names = self.memories.pop(args[0].untyped_storage().data_ptr(), ())
+        for name in names:
             if self.found[name]._version == self.versions[name]:
                 self.found[name] = self.found[name].detach().clone()
                 self.versions[name] = self.found[name]._version
+        if not names or not args[0]._is_view() or args[0].grad_fn is None:
+            return None
+        # A view that is changed gets another operation, of its base, and the way back would pass by the one
+        # that was recorded: a copy is changed in its place.
+        self.lent[-1] = args[0]
+        self.rebased.update(names)
+        return (args[0].clone(), *args[1:])
+
+    def behind_change(self, module: nn.Module, args: object, output: object) -> None:
+        """Change what a copy was changed for: somebody may read it."""
+        del module, args
+        lent = self.lent.pop()
+        if lent is not None and isinstance(output, Tensor):
+            lent.copy_(output)
 
     def record(self, forward: Callable[[], Any], *, to_end: bool = False) -> Recorded:
         """One forward pass; a second one with copies where a function worked in place on a value."""
@@ -223,7 +240,7 @@ class _Recorder:
             self.copied |= changed
             result = self._run(forward)
         found = {address.text: self.found[address.text] for address in self.addresses}
-        recorded = Recorded(found, self.edges, frozenset(self.copied), result)
+        recorded = Recorded(found, self.edges, frozenset(self.copied | self.rebased), result)
         self._forget()
         return recorded
 

@@ -130,6 +130,7 @@ _MIGRATIONS = (
         FOREIGN KEY (study, variant, seed) REFERENCES trial (study, variant, seed) ON DELETE CASCADE
     );
     """,
+    "ALTER TABLE run ADD COLUMN images TEXT NOT NULL DEFAULT ''",
 )
 
 
@@ -204,4 +205,9 @@ def _explain(path: Path, error: sqlite3.DatabaseError) -> str:
         return f"The disk of {path} is full. What was there is kept: free some space, try again."
     if "unable to open" in told or "readonly" in told:
         return f"{path} can't be opened for writing. Choose another store with --store DIR."
+    # A full quota is told so, and so is a disk that fails.
+    if "disk I/O error" in told:
+        return f"{path} can't be read or written: its disk fails, or your share of it is full ({told})."
+    if isinstance(error, sqlite3.DataError | sqlite3.IntegrityError):
+        return f"{path} does not take this: {told}. What was there is kept."
     return f"{path} is damaged ({told}). Move it aside; the runs' own folders are complete without it."

@@ -28,6 +28,7 @@ class RunRow:
         threads: CPU threads.
         versions: of Cutaway, PyTorch and Python.
         experiment: as TOML.
+        images: a fingerprint of those that it learns from and is scored on; empty where it has none.
     """
 
     id: str
@@ -40,6 +41,7 @@ class RunRow:
     threads: int
     versions: str
     experiment: str
+    images: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,13 +88,13 @@ class Ledger:
         """The file; made when it is first written."""
         return self._database.path
 
-    def add_run(self, id: str, name: str, versions: str, experiment: str) -> None:  # noqa: A002
+    def add_run(self, id: str, name: str, versions: str, experiment: str, images: str = "") -> None:  # noqa: A002
         """Note a new run, with the status "running"."""
         with self._database.writing() as database:
             database.execute(
-                "INSERT INTO run (id, name, status, created, versions, experiment) "
-                "VALUES (?, ?, 'running', ?, ?, ?)",
-                (id, name, time.time(), versions, experiment),
+                "INSERT INTO run (id, name, status, created, versions, experiment, images) "
+                "VALUES (?, ?, 'running', ?, ?, ?, ?)",
+                (id, name, time.time(), versions, experiment, images),
             )
 
     def set_machine(self, run: str, device: str, threads: int) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cutaway.config import Experiment, dump_experiment, parse_experiment
-from cutaway.data import Images, load_images
+from cutaway.data import Images, fingerprint, load_images
 from cutaway.disk import is_locked, write_file
-from cutaway.errors import ConfigError, NotFoundError
+from cutaway.errors import ConfigError, DataError, NotFoundError
 from cutaway.nets import parse_net, plan
 from cutaway.nets.builder import build
 from cutaway.nets.layout import channels_last
@@ -188,8 +188,29 @@ class Run:
         )
 
     def images(self) -> Images:
-        """The images that it learnt from and was scored on, in the same splits."""
-        return load_images(self.experiment.data)
+        """The images that it learnt from and was scored on, in the same splits.
+
+        Raises:
+            DataError: they were changed since.
+            and what :func:`cutaway.data.load_images` raises.
+        """
+        images = load_images(self.experiment.data)
+        self.check_images(images)
+        return images
+
+    def check_images(self, images: Images) -> None:
+        """Check that images are those of the run: one more or less, and all splits are drawn anew.
+
+        Raises:
+            DataError: they are others.
+        """
+        known = self.row.images
+        if known and fingerprint(images) != known:
+            raise DataError(
+                f"The images of run {self.id} have changed since it was begun: some that it learnt from "
+                "would be in the test split.\n"
+                f"Put them back as they were, or train anew: cutaway train {self.folder / 'experiment.toml'}"
+            )
 
 
 def _addition(which: str) -> str:

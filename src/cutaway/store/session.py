@@ -14,14 +14,11 @@ from cutaway.errors import (
     DivergedError,
     InterruptedRunError,
     LostProcessError,
-    NotFoundError,
-    StoreError,
 )
-from cutaway.nets import parse_net
+from cutaway.store.newest import newest_checkpoint
 from cutaway.store.reconstructions import FOLDER as RECONSTRUCTIONS
 from cutaway.store.recorder import Recorder
 from cutaway.store.run import Run
-from cutaway.store.saved import Card
 from cutaway.store.store import Store
 from cutaway.training import (
     Checkpoint,
@@ -103,7 +100,7 @@ def _begin(
     task: Task, store: Store, team: Team, observers: Sequence[Observer], announce: Announce | None
 ) -> Run:
     """A new run, of which the first process tells the others."""
-    run = store.create(task.experiment, task.images.skipped) if team.leads else None
+    run = store.create(task.experiment, task.images) if team.leads else None
     name = team.share(run.id if run else "", 64)
     return _record(run or store.find(name), task, None, _Company(team, observers, announce))
 
@@ -128,6 +125,7 @@ def resume(
 
     Raises:
         ConfigError: the run is finished or has diverged, or its experiment was edited since.
+        DataError: its images were changed since.
         StoreError: another process trains it, no checkpoint can be read, or it is another run's.
         and what :func:`train` raises.
     """
@@ -153,7 +151,8 @@ def resume(
         experiment = experiment.model_copy(update={"train": recipe})
     with assembled() as team:
         task = _prepared(experiment, team)
-        checkpoint = _last_checkpoint(run, task, say)
+        run.check_images(task.images)
+        checkpoint = newest_checkpoint(run.folder, run.id, task, say)
         team.wait()  # all have read what is written now
         if extend and team.leads:
             run.rewrite(asked)
@@ -173,46 +172,6 @@ def _check_unedited(run: Run, experiment: Experiment) -> None:
             f"{path} was edited since the run began: {shown}{more}.\n"
             f"Put it back to resume, or train it as a run of its own: cutaway train {path}"
         )
-
-
-def _last_checkpoint(run: Run, task: Task, say: Callable[[str], None] | None) -> Checkpoint | None:
-    """The newest checkpoint that can be read; None where nothing was saved."""
-    found = _newest_checkpoint(run, say)
-    if found is None:
-        return None
-    checkpoint, card = found
-    # Weights of the same shapes would be taken without a word.
-    if card.run != run.id:
-        raise StoreError(
-            f"The checkpoint in {run.folder} is of the run {card.run}, not of {run.id}. "
-            "Put its own back; or move it away, and the one before it is used."
-        )
-    if parse_net(card.net).text() != task.plan.spec.text():
-        raise StoreError(
-            f"The checkpoint of run {run.id} is of another net than its experiment. "
-            f"Put back what was changed in {run.folder}, or train it anew."
-        )
-    return checkpoint
-
-
-def _newest_checkpoint(run: Run, say: Callable[[str], None] | None) -> tuple[Checkpoint, Card] | None:
-    if (
-        not (run.folder / "last.safetensors").is_file()
-        and not (run.folder / "previous.safetensors").is_file()
-    ):
-        return None
-    try:
-        return run.load("last")
-    except (StoreError, NotFoundError) as damage:
-        try:
-            found = run.load("previous")
-        except (StoreError, NotFoundError):
-            raise damage from None
-        if say:
-            position = found[1].position
-            place = f"epoch {position.epoch}, step {position.step}"
-            say(f"{damage} The one before it is used: {place}.")
-        return found
 
 
 @dataclass(frozen=True)

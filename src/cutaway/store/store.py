@@ -7,13 +7,13 @@ import os
 import platform
 import secrets
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from cutaway import __version__
 from cutaway.config import Experiment, dump_experiment
+from cutaway.data import Images, fingerprint
 from cutaway.disk import locked, make_folder, write_file
 from cutaway.errors import CutawayError, NotFoundError, StoreError
 from cutaway.store.database import Database
@@ -66,12 +66,12 @@ class Store:
             raise NotFoundError(f'"{name}" could be {", ".join(sorted(found)[:5])}. Type one letter more.')
         return self._run(found[0])
 
-    def create(self, experiment: Experiment, skipped: Sequence[tuple[str, str]] = ()) -> Run:
+    def create(self, experiment: Experiment, images: Images | None = None) -> Run:
         """A new run of an experiment: its folder with the complete experiment, and its row in the ledger.
 
         Args:
             experiment: complete.
-            skipped: image files that were left out, with the reasons.
+            images: that it learns from and is scored on; a fingerprint is kept, and the files left out.
 
         Raises:
             StoreError: the store can't be written; then nothing is left behind.
@@ -82,10 +82,11 @@ class Store:
         make_folder(run.folder)
         try:
             write_file(run.folder / "experiment.toml", text.encode())
-            if skipped:
-                listed = [{"file": name, "reason": reason} for name, reason in skipped]
+            if images and images.skipped:
+                listed = [{"file": name, "reason": reason} for name, reason in images.skipped]
                 write_file(run.folder / "skipped.json", json.dumps(listed, indent=1).encode())
-            self.ledger.add_run(run.id, experiment.name, versions, text)
+            seen = fingerprint(images) if images else ""
+            self.ledger.add_run(run.id, experiment.name, versions, text, seen)
         except CutawayError:
             shutil.rmtree(run.folder, ignore_errors=True)
             raise

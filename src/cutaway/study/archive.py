@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -19,14 +20,15 @@ from cutaway.config import (
     parse_experiment,
     parse_study,
 )
+from cutaway.data import fingerprint
 from cutaway.errors import ConfigError, NotFoundError
 from cutaway.machine import available_cores, processor
 from cutaway.nets import PlanError, Shape, plan_net
+from cutaway.nets.zoo.find import written_out
 from cutaway.store import Store
 from cutaway.store.store import new_id
 from cutaway.store.studybook import WHOLE, StudyRow, TrialRow, VariantRow
 from cutaway.study.findings.table import StudyTable, tabulate
-from cutaway.study.identity import fingerprint
 from cutaway.study.prepared import Prepared
 from cutaway.study.trial import Trial, TrialStatus
 from cutaway.study.variant import Origin, Variant
@@ -36,14 +38,16 @@ def keep_study(store: Store, made: Prepared) -> StudyRow:
     """Write a study down; the one that is there already, where all that decides it is the same."""
     versions = f"cutaway {__version__}, torch {torch.__version__}, python {platform.python_version()}"
     # Where its base lies does not decide a study, only what it says; nor does what is looked at afterwards.
-    asked = made.study.model_copy(update={"base": made.base.name, "look": ()})
+    asked = _written_out(made.study).model_copy(update={"base": made.base.name, "look": ()})
     shape = "x".join(map(str, made.input_shape))
     data = fingerprint(made.shelf.images(made.base))
-    base = dump_experiment(made.base)
+    base = made.base.model_copy(update={"net": written_out(made.base.net)})
     for known in reversed(store.studies.rows()):
-        if known.data == data and _is_same(known, asked, made.base):
+        if known.data == data and _is_same(known, asked, base):
             return known
-    row = StudyRow(new_id(), made.study.name, 0.0, versions, dump_study(asked), base, shape, data)
+    row = StudyRow(
+        new_id(), made.study.name, 0.0, versions, dump_study(asked), dump_experiment(base), shape, data
+    )
     return store.studies.add(row, [_written(variant) for variant in made.variants])
 
 
@@ -54,6 +58,24 @@ def _is_same(row: StudyRow, study: Study, base: Experiment) -> bool:
         return _deciding(known) == _deciding(study) and parse_experiment(row.base, row.id) == base
     except ConfigError:
         return False  # of a Cutaway that knew other fields
+
+
+def _written_out(study: Study) -> Study:
+    """A study with the texts of nets that stand in files: another text is another study."""
+
+    def plain(value: Any) -> Any:
+        return written_out(value) if isinstance(value, str) else value
+
+    def fields(given: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: plain(value) if name == "net" else value for name, value in given.items()}
+
+    variants = tuple(one.model_copy(update={"set": fields(one.set)}) for one in study.variant)
+    grid = {
+        name: [plain(value) for value in values] if name == "net" else values
+        for name, values in study.grid.items()
+    }
+    changes = {"variant": variants, "grid": grid, "experiment": fields(study.experiment)}
+    return study.model_copy(update=changes)
 
 
 def _deciding(study: Study) -> Study:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -20,7 +21,13 @@ EDITS = "edits"
 """The field of a grid that stands for edits of the net."""
 
 
-def expand(study: Study, base: Experiment, input_shape: Shape, classes: int, images: int) -> list[Variant]:
+def expand(
+    study: Study,
+    base: Experiment,
+    input_shape: Shape,
+    classes: int,
+    images: Callable[[Experiment], int],
+) -> list[Variant]:
     """All variants of a study, the base first.
 
     A variant whose net can't work on the images is among them, with the reason: a study says so and
@@ -31,7 +38,7 @@ def expand(study: Study, base: Experiment, input_shape: Shape, classes: int, ima
         base: its experiment, complete.
         input_shape: ``(C, H, W)`` of its images.
         classes: how many there are.
-        images: training images of an epoch, for a budget of images.
+        images: training images in an epoch of an experiment, for a budget of images.
 
     Raises:
         ConfigError: the base itself can't be trained, a field or edit fits nothing, a variant changes
@@ -46,7 +53,7 @@ def expand(study: Study, base: Experiment, input_shape: Shape, classes: int, ima
     common = common.model_copy(update={"net": planned.spec.text()})
     found = [Variant(BASE, common, planned, origin=Origin.BASE)]
     for change in _changes(study, planned):
-        variant = _apply(change, common, planned, study)
+        variant = _budgeted(_apply(change, common, planned, study), study, images)
         if variant.origin is Origin.GRID and not differences(variant.experiment, common):
             continue  # the base is one of a grid's points
         _check_new(variant, found)
@@ -81,16 +88,24 @@ def _changes(study: Study, base: Plan) -> Iterator[Change]:
     yield from automatic(study.auto, base)
 
 
-def _terms(base: Experiment, study: Study, images: int) -> Experiment:
+def _terms(base: Experiment, study: Study, images: Callable[[Experiment], int]) -> Experiment:
     """The base under the terms of the study: its budget, and one thread for each trial."""
     recipe: dict[str, Any] = {"threads": 1}
     if study.budget.epochs:
         recipe["epochs"] = study.budget.epochs
     if study.budget.images:
-        recipe["epochs"] = math.ceil(study.budget.images / images)
+        recipe["epochs"] = math.ceil(study.budget.images / images(base))
     if study.budget.minutes:
         recipe["minutes"] = study.budget.minutes
     return load_experiment(base, {"train": recipe})
+
+
+def _budgeted(variant: Variant, study: Study, images: Callable[[Experiment], int]) -> Variant:
+    """A variant with as many epochs of its own training images as a budget of images takes."""
+    if not study.budget.images or variant.problem:
+        return variant
+    epochs = math.ceil(study.budget.images / images(variant.experiment))
+    return replace(variant, experiment=load_experiment(variant.experiment, {"train": {"epochs": epochs}}))
 
 
 def _apply(change: Change, base: Experiment, base_plan: Plan, study: Study) -> Variant:
@@ -101,7 +116,7 @@ def _apply(change: Change, base: Experiment, base_plan: Plan, study: Study) -> V
         raise ConfigError(f"{where}: give it a net of its own or edits, not both.")
     if any(field in change.fields for field in ("seed", "name", "train.threads")):
         raise ConfigError(f"{where}: seed, name and train.threads are the study's own, for equal terms.")
-    if study.budget.epochs and "train.epochs" in change.fields:
+    if (study.budget.epochs or study.budget.images) and "train.epochs" in change.fields:
         raise ConfigError(f"{where}: train.epochs is the study's budget. Leave one of the two out.")
     try:
         experiment = load_experiment(base, nested(change.fields))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cutaway.config import AugmentConfig, DataConfig, Experiment, PreprocessKind
-from cutaway.data import Images, load_images
-from cutaway.study.identity import fingerprint
+from cutaway.data import Images, fingerprint, load_images
 from cutaway.study.shared import share_images
 from cutaway.training import Task, prepare
 

@@ -54,7 +54,11 @@ def prepare_study(study: str | Path | Study, folder: Path) -> Prepared:
     shelf = ImageShelf(folder)
     first = load_experiment(base, nested(asked.experiment))
     images = shelf.images(first)
-    variants = expand(asked, base, images.shape, len(images.classes), len(images.split("train")))
+
+    def train_images(experiment: Experiment) -> int:
+        return len(shelf.images(experiment).split("train"))
+
+    variants = expand(asked, base, images.shape, len(images.classes), train_images)
     _check_stopping(asked, "validation" in images.splits)
     return Prepared(asked, first, variants, images.shape, shelf)
 

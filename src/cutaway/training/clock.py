@@ -21,9 +21,10 @@ class Clock:
         self.begin()
         self.begin_epoch()
 
-    def begin(self) -> None:
-        """Begin the training."""
-        self._begun = self._kept = time.monotonic()
+    def begin(self, spent: float = 0.0) -> None:
+        """Begin the training, of whose time limit ``spent`` seconds are gone."""
+        self._kept = time.monotonic()
+        self._begun = self._kept - spent
 
     def begin_epoch(self, spent: float = 0.0) -> None:
         """Begin an epoch, of which ``spent`` seconds went by in other processes."""

@@ -43,6 +43,8 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     checkpoint: Checkpoint | None = None,
     team: Team = ALONE,
+    *,
+    spent: float = 0.0,
 ) -> Net:
     """Train a task's net and tell the observers.
 
@@ -56,6 +58,7 @@ def train(
         stop: asked at every step.
         checkpoint: where to continue.
         team: the processes that train along, each with the same task.
+        spent: seconds of its time limit that are gone.
 
     Returns:
         the net with its last weights, or their mean where it is taken, in evaluation mode.
@@ -79,7 +82,7 @@ def train(
         training = _Training(task, room, device, observers=observers, stop=stop, team=team)
         if checkpoint:
             training.restore(checkpoint)
-        training.run()
+        training.run(spent)
         training.average.settle()
     return training.net
 
@@ -139,7 +142,7 @@ class _Training:
         self.pretraining.restore(checkpoint.tensors)
         self.position = checkpoint.position
 
-    def run(self) -> None:
+    def run(self, spent: float) -> None:
         """Train what is left, then tell how it ended."""
         self.tell(
             events.Started(
@@ -152,7 +155,7 @@ class _Training:
                 self.team.size,
             )
         )
-        self.clock.begin()
+        self.clock.begin(spent)
         if not self.pretrain():
             self.net.eval()
             return

@@ -11,7 +11,8 @@ import torch
 from tests.study.inline import few_images
 
 from cutaway.config import dump_experiment, load_experiment
-from cutaway.study.identity import fingerprint, program
+from cutaway.data import fingerprint
+from cutaway.study.identity import program
 from cutaway.study.trials.courier import Arrived, Courier, Parcel, Seen
 from cutaway.study.trials.worker import MARK, Assignment, Report, carry_out
 from cutaway.training import (
@@ -19,6 +20,7 @@ from cutaway.training import (
     CheckpointDue,
     EpochDone,
     Position,
+    Score,
     Started,
     Task,
     prepare,
@@ -47,11 +49,11 @@ class Trial:
             folder.mkdir()
             (folder / MARK).write_text("mine")
 
-    def go(self, until: int, parcel: Parcel | None = None) -> Report:
+    def go(self, until: int, parcel: Parcel | None = None, **more: Any) -> Report:
         """Train until so many images were seen in all; the newest checkpoint gets its place."""
         assignment = Assignment(
             "study",
-            dump_experiment(EXPERIMENT),
+            dump_experiment(more.pop("experiment", EXPERIMENT)),
             "run",
             str(self.folder or "/nowhere"),
             "mine",
@@ -60,6 +62,7 @@ class Trial:
             program(),
             until,
             parcel,
+            **more,
         )
         self.messages = []
         report = carry_out(assignment, lambda message: self.messages.append(pickle.loads(message)))
@@ -99,6 +102,64 @@ def test_a_pause_that_is_reached_already_trains_nothing_more(trial: Trial) -> No
     again = trial.go(until=250, parcel=first.parcel)
     assert (again.end, trial.seen) == ("paused", 0)
     assert again.scores.keys() == {"validation", "test"}
+
+
+def test_what_another_process_has_brought_to_its_end_is_scored(trial: Trial) -> None:
+    """`cutaway resume` works on a trial's run: then nothing of it is left to train."""
+    first = trial.go(until=0)
+    again = trial.go(until=0, parcel=first.parcel)
+    assert (again.end, trial.seen) == ("finished", 0)
+    assert again.scores == {name: first.scores[name] for name in ("validation", "test")}
+
+
+def test_seconds_of_an_epoch_that_is_not_at_its_end_are_told(trial: Trial) -> None:
+    first = trial.go(until=400)
+    (done,) = [message for message in trial.messages if isinstance(message, EpochDone)]
+    assert first.seconds > 0
+    second = trial.go(until=450, parcel=first.parcel)
+    assert second.seconds > first.seconds  # with those before
+    third = trial.go(until=0, parcel=second.parcel)
+    assert third.seconds == 0
+    (ended,) = [message for message in trial.messages if isinstance(message, EpochDone)]
+    assert ended.seconds > second.seconds
+    assert done.seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("spent", "ends"), [({"epochs": (30.0,)}, "finished"), ({"epochs": (61.0,)}, "late"), ({}, "finished")]
+)
+def test_minutes_that_are_gone_count(trial: Trial, spent: dict[str, Any], ends: str) -> None:
+    limited = load_experiment(EXPERIMENT, {"train": {"minutes": 1}})
+    first = trial.go(until=400, experiment=limited)
+    assert first.end == "paused"
+    assert trial.go(until=0, parcel=first.parcel, experiment=limited, **spent).end == ends
+
+
+def test_epochs_that_are_done_again_do_not_count(trial: Trial) -> None:
+    """Where the checkpoint went with the process that had it, the ledger still has its epochs."""
+    limited = load_experiment(EXPERIMENT, {"train": {"minutes": 1}})
+    assert trial.go(until=0, experiment=limited, epochs=(61.0,), pretraining=(61.0,)).end == "finished"
+
+
+def test_a_score_that_is_not_finite_is_a_divergence(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = Score(float("nan"), 0.9, 0.5, 100)
+    monkeypatch.setattr("cutaway.study.trials.worker.evaluate", lambda *_, **__: odd)
+    report = trial.go(until=200)
+    assert (report.end, report.scores) == ("diverged", {})
+    assert report.reason == "the objective of the validation split is not finite"
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cutaway.study.trials.worker.load_images", few_images)
+    trial = Trial(tmp_path / "run")
+    trial.go(until=100)
+    last = tmp_path / "run" / "last.safetensors"
+    last.rename(last.with_name("previous.safetensors"))
+    last.write_bytes(b"damaged")
+    report = trial.go(until=300)
+    assert (report.end, trial.seen) == ("paused", 200)
 
 
 @pytest.fixture(scope="module")

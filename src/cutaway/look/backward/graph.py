@@ -100,6 +100,8 @@ class Graph:
         except RuntimeError as error:
             if self.again and "inplace operation" in str(error):
                 return self.again().back(target, seed, of, keep=keep)
+            if hidden := [name for name in wanted if name in self.overwritten]:
+                raise ConfigError(_hidden(hidden[0])) from error
             reason = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".:")
             raise ConfigError(f"{self.subject.name} can't be walked backwards: {reason}.") from error
         by_name = dict(zip(wanted, gradients, strict=True))
@@ -126,10 +128,7 @@ class Graph:
         if found is not None:
             return found
         if name in self.overwritten:
-            raise ConfigError(
-                f"{name} is changed in place under another name, so nothing can be told of it; "
-                "choose the layer behind it."
-            )
+            raise ConfigError(_hidden(name))
         return torch.zeros_like(self.values[name])
 
     def _cut(self, target: Target) -> str:
@@ -138,6 +137,13 @@ class Graph:
             f"{self.subject.name}: {what} can't be differentiated by the input. "
             "A .detach(), torch.no_grad() or a choice such as argmax stands between; take it out."
         )
+
+
+def _hidden(name: str) -> str:
+    return (
+        f"{name} is changed in place under another name, so nothing can be told of it; "
+        "choose the layer behind it."
+    )
 
 
 Forward = Callable[[Tensor], Graph]

@@ -32,12 +32,21 @@ def find_net(net: str | Path | Sequence[str] | NetSpec, classes: int | None = No
     if text in ZOO:
         found = parse_net(ZOO[text].text)
         return found if classes is None else found.with_outputs(classes)
-    if "\n" not in text and not set("|:") & set(text) and text not in WORDS:
-        if _is_file(text):
-            return parse_net(_read(Path(text)))
-        if text and len(text.split()) == 1:
-            return parse_net(ZOO[text].text)  # raises: it names the nearest
+    if _is_file(text):
+        return parse_net(_read(Path(text)))
+    if text and _may_be_name(text) and len(text.split()) == 1:
+        return parse_net(ZOO[text].text)  # raises: it names the nearest
     return parse_net(text)
+
+
+def written_out(net: str) -> str:
+    """A net that stands in a file by its text, which does not change with the file; others as they are.
+
+    Raises:
+        as :func:`find_net`.
+    """
+    text = net.strip()
+    return find_net(text).text() if text not in ZOO and _is_file(text) else net
 
 
 def plan_net(
@@ -79,9 +88,14 @@ def _least_size(spec: NetSpec, channels: int, works: int) -> int:
     return high
 
 
+def _may_be_name(text: str) -> bool:
+    """Whether a text can be a name or a path, and is no notation."""
+    return "\n" not in text and not set("|:") & set(text) and text not in WORDS
+
+
 def _is_file(text: str) -> bool:
     try:
-        return bool(text) and Path(text).is_file()
+        return bool(text) and _may_be_name(text) and Path(text).is_file()
     except (OSError, ValueError):  # too long for a name, or with a zero byte
         return False
 

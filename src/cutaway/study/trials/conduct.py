@@ -124,15 +124,23 @@ class Conductor:
         waiting = iter(sorted((job for job in jobs if job.due), key=lambda job: -job.work))
         busy: dict[str, _Job] = {}
         most = 2 * thread_count(self._client)
-        with ExitStack() as held:
+        held: dict[str, ExitStack] = {}
+        try:
             while True:
                 while len(busy) < most and (job := next(waiting, None)) is not None:
-                    held.enter_context(job.course.held())
+                    run = job.course.run.id
+                    held[run] = ExitStack()
+                    held[run].enter_context(job.course.held())
                     self._submit(job)
-                    busy[job.course.run.id] = job
+                    busy[run] = job
                 if not busy:
                     return
                 self._follow(busy)
+                for run in held.keys() - busy.keys():
+                    held.pop(run).close()
+        finally:
+            for one in held.values():
+                one.close()
 
     def _submit(self, job: _Job) -> None:
         """Hand a trial to the workers."""
@@ -150,6 +158,8 @@ class Conductor:
             course.until(job.share),
             course.parcel,
             wanted,
+            course.epoch_seconds,
+            course.pretrain_seconds,
         )
         future = self._client.submit(
             _on_worker,

@@ -103,6 +103,7 @@ class Courier:
         self.end: Finished | Stopped | Plateau | Diverged | None = None
         self.last_epoch: EpochDone | None = None
         self.parcel: Parcel | None = None
+        self.position = Position()
 
     def __call__(self, event: Event) -> None:
         """Post one event, or keep it for the report."""
@@ -138,7 +139,8 @@ class Courier:
         self._send(pickle.dumps(message))
 
     def _keep(self, event: CheckpointDue) -> None:
-        tensors, position = event.checkpoint.tensors, event.checkpoint.position
+        tensors, self.position = event.checkpoint.tensors, event.checkpoint.position
+        position = self.position
         if self._folder is None:
             own = {name: value.clone() for name, value in tensors.items()}
             if event.best:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -76,7 +77,7 @@ class Course:
         for run in self._store.runs():
             if run.id == self._row.run:
                 return run
-        run = self._store.create(self.task.experiment, self.task.images.skipped)
+        run = self._store.create(self.task.experiment, self.task.images)
         self.scores = {}
         self._row = replace(self._row, run=run.id, seconds=0.0)
         self._note(TrialStatus.WAITING, "")
@@ -86,6 +87,16 @@ class Course:
     def scribe(self) -> Scribe:
         """The writer of its run."""
         return Scribe(self.run, self.task)
+
+    @property
+    def epoch_seconds(self) -> tuple[float, ...]:
+        """What each epoch took that is done."""
+        return tuple(row.seconds for row in self._store.ledger.epochs(self.run.id))
+
+    @property
+    def pretrain_seconds(self) -> tuple[float, ...]:
+        """Likewise, of its pre-training."""
+        return tuple(row.seconds for row in self._store.ledger.pretrain_epochs(self.run.id))
 
     @property
     def token(self) -> str:
@@ -136,7 +147,8 @@ class Course:
         if report.parcel is not None:
             self.scribe.unpack(report.parcel)
             self.parcel = report.parcel
-        self._row = replace(self._row, seconds=self._row.seconds + report.seconds)
+        spent = math.fsum([*self.epoch_seconds, *self.pretrain_seconds, report.seconds])
+        self._row = replace(self._row, seconds=spent)
         if report.end == "asked":
             self.scribe.pause("the study was interrupted")
             self._note(TrialStatus.WAITING, "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import time
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,11 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from cutaway.config import DataConfig, parse_experiment
-from cutaway.data import Images, load_images
+from cutaway.data import Images, fingerprint, load_images
 from cutaway.errors import ConfigError, DataError
 from cutaway.nets.subject import Subject
-from cutaway.store.saved import load_weights_file
-from cutaway.study.identity import fingerprint, program
+from cutaway.store.newest import newest_checkpoint
+from cutaway.study.identity import program
 from cutaway.study.shared import map_images
 from cutaway.study.trials.courier import Courier, Parcel
 from cutaway.training import (
@@ -63,6 +63,8 @@ class Assignment:
         until: images that the training is shown in all when it pauses; 0 for its end.
         parcel: the checkpoint to go on with where the folder is not to be seen; None for that in it.
         splits: what is scored at a pause.
+        epochs: seconds of each epoch that it was trained for.
+        pretraining: likewise, of its pre-training.
     """
 
     study: str
@@ -76,6 +78,8 @@ class Assignment:
     until: int = 0
     parcel: Parcel | None = None
     splits: tuple[str, ...] = ("validation", "test")
+    epochs: tuple[float, ...] = ()
+    pretraining: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class Report:
             "plateau" or "diverged".
         reason: why, where that is not plain.
         scores: by split, at the end or pause; empty where it was asked to stop or diverged.
-        seconds: of training and scoring in this part.
+        seconds: of an epoch that is not at its end.
         posted: messages that were sent home.
         parcel: the checkpoint where worker and study share no disk.
     """
@@ -118,17 +122,19 @@ def carry_out(assignment: Assignment, send: Callable[[bytes], None]) -> Report:
         _READY.clear()
     _READY[experiment.data] = task
     folder = _visible(assignment)
-    checkpoint = _checkpoint(assignment, folder)
+    checkpoint = _checkpoint(assignment, folder, task)
     position = checkpoint.position if checkpoint else Position()
     courier = Courier(assignment.run, task, folder, send)
     meter = _Meter(task, position, assignment)
-    start = time.perf_counter()
-    net = train(task, [meter, courier], meter.is_over, checkpoint)
+    done = [*assignment.epochs[: position.epoch], *assignment.pretraining[: position.pretrained]]
+    spent = math.fsum([*done, position.seconds])
+    net = train(task, [meter, courier], meter.is_over, checkpoint, spent=spent)
     scores: Mapping[str, Score] = courier.last_epoch.scores if courier.last_epoch else {}
     end, reason = "finished", ""
     match courier.end:
         case Finished():
-            pass
+            # Where another process has brought it to its end, there was no epoch to tell of.
+            scores = scores or _scores(task, net, assignment.splits)
         case Plateau(reason=reason):
             end = "plateau"
         case Diverged():
@@ -139,8 +145,10 @@ def carry_out(assignment: Assignment, send: Callable[[bytes], None]) -> Report:
             late = bool(courier.end and courier.end.reason)
             end = "late" if late else "paused" if meter.is_reached else "asked"
             scores = {} if end == "asked" else _scores(task, net, assignment.splits)
-    seconds = time.perf_counter() - start
-    return Report(end, reason, scores, seconds, courier.posted, courier.parcel)
+    odd = [name for name, score in scores.items() if not math.isfinite(score.objective)]
+    if odd:
+        end, reason, scores = "diverged", f"the objective of the {odd[0]} split is not finite", {}
+    return Report(end, reason, scores, courier.position.seconds, courier.posted, courier.parcel)
 
 
 def ask_to_stop(study: str) -> None:
@@ -221,14 +229,13 @@ def _visible(assignment: Assignment) -> Path | None:
         return None
 
 
-def _checkpoint(assignment: Assignment, folder: Path | None) -> Checkpoint | None:
+def _checkpoint(assignment: Assignment, folder: Path | None, task: Task) -> Checkpoint | None:
     if folder is None:
         if assignment.parcel is None:
             return None
         tensors: Mapping[str, Tensor] = assignment.parcel.last
         return Checkpoint(tensors, assignment.parcel.position)
-    path = folder / "last.safetensors"
-    return load_weights_file(path)[0] if path.is_file() else None
+    return newest_checkpoint(folder, assignment.run, task)
 
 
 @functools.lru_cache(maxsize=4)

@@ -32,6 +32,8 @@ def workers(scheduler: str = "", count: int = 0) -> Iterator[Any]:
         ConfigError: a worker has another Cutaway, PyTorch or Python.
         LostProcessError: the connection to the scheduler broke off.
     """
+    if count < 0:
+        raise ConfigError(f"workers should be 0 (as many as there are cores) or more, not {count}.")
     # A trial's checkpoint may travel with its task where worker and study share no disk.
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "4GiB"}):
         if scheduler:

@@ -1,0 +1,56 @@
+"""A fingerprint of images tells apart what they are, not where they lie."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cutaway.data import Images, Split, fingerprint
+
+
+def make() -> Images:
+    generator = torch.Generator().manual_seed(1)
+    store = torch.randint(256, (12, 1, 3, 4), generator=generator).to(torch.uint8)
+    other = torch.randint(256, (5, 1, 3, 4), generator=generator).to(torch.uint8)
+    splits = {
+        "train": Split(store, torch.arange(8) % 3, torch.arange(8)),
+        "validation": Split(store, torch.arange(4) % 3, torch.tensor([11, 8, 9, 10])),
+        "test": Split(other, torch.arange(5) % 3, torch.arange(5)),
+    }
+    return Images(("a", "b", "c"), splits, (("x.png", "cut off"),))
+
+
+def changed(images: Images, name: str, **fields: object) -> Images:
+    return replace(images, splits={**images.splits, name: replace(images.splits[name], **fields)})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("whole_bytes", [1 << 28, 1])
+def test_a_fingerprint_tells_pixels_labels_classes_and_splits_apart(
+    whole_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cutaway.data.digest.WHOLE_BYTES", whole_bytes)
+    images = make()
+    pixels = images.splits["test"].store.clone()
+    pixels[4, 0, 2, 3] ^= 1
+    labels = images.splits["train"].labels.clone()
+    labels[7] = (labels[7] + 1) % 3
+    others = [
+        changed(images, "test", store=pixels),
+        changed(images, "train", labels=labels),
+        changed(images, "validation", index=torch.tensor([8, 11, 9, 10])),
+        changed(images, "train", labels=labels[:7], index=torch.arange(7)),
+        replace(images, classes=("a", "b", "d")),
+        replace(images, splits={name: images.splits[name] for name in ("train", "test")}),
+    ]
+    found = [fingerprint(other) for other in (images, *others)]
+    assert len(set(found)) == len(found)
+    assert fingerprint(make()) == found[0]
+
+
+def test_where_pixels_lie_does_not_matter() -> None:
+    images = make()
+    split = images.splits["validation"]
+    own = Split(split.pixels.clone(), split.labels, torch.arange(4))
+    assert fingerprint(replace(images, splits={**images.splits, "validation": own})) == fingerprint(images)
