@@ -25,6 +25,7 @@ from cutaway.look import (
     load,
     load_decoders,
     maximize,
+    save_decoders,
     walk_images,
     walk_units,
 )
@@ -156,6 +157,14 @@ def test_decoders_are_trained_once_and_kept(
     again = look("decode", "last", "--layer", "dense1", "--image", "0")
     torch.testing.assert_close(again["arrays"]["layer.dense1"], first["arrays"]["layer.dense1"])
     assert list(again["layers"]) == ["dense1"]
+    look("decode", "last", "--layer", "dense1", "--image", "0", "--steps", "2", "--seed", "0")
+    for asked in (("--steps", "3"), ("--seed", "1")):
+        with pytest.raises(AssertionError, match="trained again"):
+            look("decode", "last", "--layer", "dense1", "--image", "0", *asked)
+    save_decoders(replace(kept, weights="of other weights"), Path(first["decoders"]))
+    with pytest.raises(AssertionError, match="trained again"):
+        look("decode", "last", "--layer", "dense1", "--image", "0")
+    save_decoders(kept, Path(first["decoders"]))
 
 
 def test_a_generator_is_trained_and_used(cutaway: Command, store: Path, trained: Run) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from tests.study.inline import InlineClient, conducted, few_images
 
+from cutaway.study.trials.worker import Assignment
+
 Command = Callable[..., tuple[int, str, str]]
 
 STUDY = """
@@ -112,3 +114,35 @@ def test_no_studies_yet_and_an_empty_folder(cutaway: Command, tmp_path: Path) ->
     store = ("--store", tmp_path / "runs")
     assert "No studies yet" in cutaway("study", "list", *store)[1]
     assert cutaway("study", "run", tmp_path, *store)[0] == 3
+
+
+def test_workers_are_a_number_of_this_machine_s(cutaway: Command, study: Path, tmp_path: Path) -> None:
+    store = ("--store", tmp_path / "runs")
+    for more in ((), ("--dry-run",)):
+        code, _, err = cutaway("study", "run", study, "--workers", "-1", *more, *store)
+        assert (code, len(err.splitlines())) == (2, 1)
+        assert "--workers should be 0" in err
+    code, _, err = cutaway(
+        "study", "run", study, "--workers", "2", "--scheduler", "tcp://10.0.0.1:8786", *store
+    )
+    assert code == 2
+    assert "Give one of the two" in err
+
+
+def test_other_versions_on_the_way_are_told(
+    cutaway: Command, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ("--store", tmp_path / "runs")
+
+    def break_off(assignment: Assignment) -> Assignment:
+        raise RuntimeError("the power went")
+
+    with conducted(monkeypatch, InlineClient(break_off)):
+        cutaway("study", "run", study, *store)
+    monkeypatch.setattr("cutaway.store.store.versions", lambda: "cutaway 0.1.0, torch 9.9")
+    with conducted(monkeypatch, InlineClient()):
+        _, _, err = cutaway("study", "run", study, *store)
+        assert "what is missing is trained with cutaway" in err
+        assert "torch 9.9" in err
+        _, _, err = cutaway("study", "run", study, *store)
+        assert "what is missing" not in err

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from cutaway.config import Study, dump_study, load_study, parse_study
 from cutaway.errors import ConfigError, NotFoundError
@@ -97,3 +98,12 @@ def test_quick_and_fields_replace_what_the_file_has(tmp_path: Path) -> None:
     path.write_text(TEXT)
     with pytest.raises(ConfigError, match="no quick one"):
         load_study(path, quick=True)
+
+
+@pytest.mark.parametrize("name", ["mine", "mine-dynamics", "Mine"])
+def test_a_look_does_not_take_the_study_s_own_file(name: str) -> None:
+    with pytest.raises(ValidationError, match="has the name of a file of the study itself"):
+        Study.model_validate({"name": "mine", "look": [{"look": "kernels", "name": name}]})
+    assert (
+        Study.model_validate({"name": "mine", "look": [{"look": "kernels", "name": "other"}]}).file == "mine"
+    )

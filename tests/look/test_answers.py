@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -10,8 +12,8 @@ from torch import nn
 
 from cutaway import Subject
 from cutaway.data import Split
-from cutaway.errors import DataError
-from cutaway.look import Answers, answers
+from cutaway.errors import ConfigError, DataError
+from cutaway.look import Answers, answers, rise, saliency
 from cutaway.store import Run
 
 
@@ -120,3 +122,41 @@ def test_more_classes_than_the_subject_knows_are_refused() -> None:
     split = Split(torch.zeros(2, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 3]), torch.arange(2))
     with pytest.raises(DataError, match=r"more classes than model knows \(3\)"):
         answers(Subject(model, (1, 2, 2)), split)
+
+
+def test_no_images_have_no_answers() -> None:
+    nothing = Split(torch.zeros(0, 1, 2, 2, dtype=torch.uint8), torch.zeros(0).long(), torch.zeros(0).long())
+    with pytest.raises(DataError, match="There are no images"):
+        answers(Subject(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)), (1, 2, 2)), nothing)
+
+
+def _softmaxed(**fields: Any) -> tuple[Subject, Subject]:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 5))
+    return Subject(net, (1, 4, 4)), Subject(nn.Sequential(net, nn.Softmax(1)), (1, 4, 4), **fields)
+
+
+def test_a_model_that_gives_probabilities_is_not_taken_for_an_unsure_one() -> None:
+    _, wrong = _softmaxed()
+    images = torch.randint(256, (7, 1, 4, 4), dtype=torch.uint8)
+    for look in (
+        lambda: wrong.predict(images),
+        lambda: saliency(wrong, images),
+        lambda: rise(wrong, images[:1], samples=20, grid=3),
+    ):
+        with pytest.raises(ConfigError, match=r"gives probabilities, not logits.*probabilities=True"):
+            look()
+
+
+def test_a_model_that_is_said_to_give_probabilities_says_what_it_says() -> None:
+    plain, said = _softmaxed(probabilities=True)
+    images = torch.randint(256, (7, 1, 4, 4), dtype=torch.uint8)
+    plain = replace(plain, model=next(said.model.children()))
+    torch.testing.assert_close(said.predict(images), plain.predict(images))
+    assert rise(said, images[:1], samples=20, grid=3).values.allclose(
+        rise(plain, images[:1], samples=20, grid=3).values
+    )
+
+
+def test_logits_that_happen_to_be_shares_of_a_net_of_ours_are_taken(trained: Run) -> None:
+    subject = trained.subject()
+    subject.refuse_probabilities(torch.tensor([[0.25, 0.75], [0.5, 0.5]]))  # its plan says what it ends with

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 from cutaway import Subject
 from cutaway.look import capture
 from cutaway.look.fields import measured_windows, windows
+from cutaway.look.reach import reach
 from cutaway.look.responses import LayerSize
 from cutaway.nets import parse_net, plan
 from cutaway.nets.builder import build
@@ -109,3 +112,36 @@ def test_what_nothing_moves_is_given_the_whole_image() -> None:
     nn.init.zeros_(model.weight)
     found = measured_windows(Subject(nn.Sequential(model), (1, 5, 5)), ["0"])["0"]
     assert found.rows.tolist() == found.columns.tolist() == [[0, 5]] * 3
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16])
+def test_a_model_of_other_numbers_shows_the_same_fields(kind: torch.dtype) -> None:
+    plain = ours()
+    wanted = windows(plain, sizes(plain, ["conv1", "conv2"]))
+    model = copy.deepcopy(plain.model).to(kind)
+    other = Subject(model, SHAPE, preprocess=lambda pixels: pixels.to(kind) / 255)
+    found = measured_windows(other, ["conv1", "conv2"])
+    for name, window in wanted.items():
+        assert torch.equal(found[name].rows, window.rows)
+        assert torch.equal(found[name].columns, window.columns)
+    image = torch.full((1, *SHAPE), 100, dtype=torch.uint8)
+    top, left, bottom, right = (
+        windows(plain, sizes(plain, ["conv2"]))["conv2"].boxes(torch.tensor([1, 1])).tolist()
+    )
+    assert reach(other, image, "conv2", 0, (1, 1)) == (top, left, bottom, right)
+
+
+def test_a_preprocessing_that_moves_channels_to_the_end() -> None:
+    class Last(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(2, 3, 3, padding=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            found: Tensor = self.conv(x.permute(0, 3, 1, 2)).flatten(1)
+            return found
+
+    subject = Subject(Last(), (2, 6, 5), preprocess=lambda pixels: pixels.permute(0, 2, 3, 1).float() / 255)
+    found = measured_windows(subject, ["conv"])["conv"]
+    assert found.rows.tolist() == [[max(0, at - 1), min(6, at + 2)] for at in range(6)]
+    assert found.columns.tolist() == [[max(0, at - 1), min(5, at + 2)] for at in range(5)]

@@ -110,3 +110,35 @@ def test_grouped_and_transposed_kernels_come_by_filter_and_channel() -> None:
             inside = unit // 3 == channel // 2
             wanted = found[unit, channel % 2] if inside else torch.zeros(3, 3)
             torch.testing.assert_close(spread[unit], wanted)
+
+
+def test_a_dense_layer_behind_another_is_given_units_even_where_maps_had_as_many_values() -> None:
+    layers = [
+        nn.Conv2d(1, 4, 2),
+        nn.Flatten(),
+        nn.Linear(64, 64),
+        nn.ReLU(),
+        nn.Linear(64, 64),
+        nn.Linear(64, 3),
+    ]
+    found = kernels(Subject(nn.Sequential(*layers), (1, 5, 5)), ["2", "4", "5"])
+    assert {name: tuple(weights.shape[1:]) for name, weights in found.layers.items()} == {
+        "2": (4, 4, 4),
+        "4": (64, 1, 1),
+        "5": (64, 1, 1),
+    }
+
+
+class _Heads(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.one, self.other = nn.Conv2d(1, 4, 2), nn.Linear(64, 5), nn.Linear(64, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        flat = self.conv(x).flatten(1)
+        return torch.cat([self.one(flat), self.other(flat)], 1)
+
+
+def test_two_dense_layers_on_one_row_of_maps_both_see_maps() -> None:
+    found = kernels(Subject(_Heads(), (1, 5, 5)), ["one", "other"])
+    assert [tuple(weights.shape[1:]) for weights in found.layers.values()] == [(4, 4, 4), (4, 4, 4)]

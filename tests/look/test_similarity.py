@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -166,3 +168,15 @@ def test_bad_input_is_refused() -> None:
         similarity(subject, torch.zeros(9, 1, 5, 5, dtype=torch.uint8))
     with pytest.raises(ConfigError, match="no layers"):
         similarity(subject, images(9), [])
+
+
+def test_sums_are_kept_of_batches_that_are_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = (
+        Subject(nn.Sequential(nn.Flatten(), nn.Linear(16, 5), nn.Tanh()), (1, 4, 4)) for _ in range(2)
+    )
+    images = torch.rand(43, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    wanted = [similarity(first, images, other=other, batch=8).values for other in (None, second)]
+    monkeypatch.setattr(importlib.import_module("cutaway.look.similarity"), "_BATCHES", 2)
+    found = [similarity(first, images, other=other, batch=8).values for other in (None, second)]
+    for one, two in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, two)

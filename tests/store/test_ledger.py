@@ -164,3 +164,20 @@ def test_two_processes_write_at_once(ledger: Ledger) -> None:
     for run in ("abc", "xyz"):
         assert [found.epoch for found in ledger.epochs(run)] == list(range(20))
     assert ledger.check() == "ok"
+
+
+def test_what_it_does_not_take_is_no_damage(ledger: Ledger) -> None:
+    """SQLite has no NaN: told to move the ledger aside, one would lose all runs."""
+    with pytest.raises(StoreError, match=r"does not take this.*What was there is kept") as caught:
+        ledger.add_epoch("abc", row(1, float("nan")))
+    assert "Move it aside" not in str(caught.value)
+    assert [run.id for run in ledger.runs()] == ["abc"]
+
+
+def test_a_full_quota_is_no_damage(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(sqlite3, "connect", fail)
+    with pytest.raises(StoreError, match="your share of it is full"):
+        ledger.runs()

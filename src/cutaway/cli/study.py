@@ -75,6 +75,7 @@ def run(
 
 
 def _run(study: Study, workers: int, scheduler: str, store: StoreOption, json: bool) -> None:
+    from cutaway.store.store import versions
     from cutaway.study import ENDED, read_trials
     from cutaway.study.session import run_study
 
@@ -85,6 +86,8 @@ def _run(study: Study, workers: int, scheduler: str, store: StoreOption, json: b
         ended = sum(trial.status in ENDED for trial in trials)
         known = f"; {ended} of {len(trials)} trials are there already" if ended else ""
         note(f"study {row.id}: {row.name}, {_counted(variants)}{known}")
+        if row.versions != versions() and ended < len(trials):
+            note(f"It was begun with {row.versions}; what is missing is trained with {versions()}.")
 
     table = run_study(study, store=opened, scheduler=scheduler, workers=workers, announce=announce)
     make_looks(study, table, opened)

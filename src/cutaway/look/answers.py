@@ -83,8 +83,10 @@ def answers(subject: Subject, split: Split) -> Answers:
 
     Raises:
         ConfigError: the images have another shape than the subject takes.
-        DataError: the split has more classes than the subject.
+        DataError: the split has no images, or more classes than the subject.
     """
+    if not len(split):
+        raise DataError("There are no images to answer; give one or more.")
     probabilities = torch.cat([subject.predict(pixels) for pixels, _ in split.chunks(_CHUNK)])
     classes = subject.classes or [str(number) for number in range(probabilities.shape[1])]
     if int(split.labels.max()) >= probabilities.shape[1]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cutaway.look.capture import capture
+from cutaway.look.reach import image_axes
 from cutaway.look.responses import LayerSize
 from cutaway.nets.field import ReceptiveField
 from cutaway.nets.subject import Subject
@@ -70,14 +71,18 @@ def measured_windows(subject: Subject, layers: Sequence[str]) -> dict[str, Windo
     """The receptive fields that a model shows, for layers ``(N, U)``, ``(N, U, W)`` or ``(N, U, H, W)``."""
     generator = torch.Generator().manual_seed(0)
     shape = subject.input_shape
-    images, others = (torch.randn(_NOISES, *shape, generator=generator) for _ in range(2))
+    # Noise as the model takes it: in its kind of numbers, with rows and columns where they lie.
+    like = subject.inputs(torch.zeros(_NOISES, *shape, dtype=torch.uint8))
+    images, others = (torch.randn(like.shape, generator=generator).to(like) for _ in range(2))
+    axes = image_axes(like, subject)
     moved: dict[str, tuple[list[Tensor], list[Tensor]]] = {layer: ([], []) for layer in layers}
     with capture(subject.model, layers) as outputs:
 
         def maps(pictures: Tensor) -> dict[str, Tensor]:
             parts = []
             for part in pictures.split(subject.batch or len(pictures)):
-                given = outputs(subject.filled(subject.inputs(part)))
+                with subject.applying(len(part)):
+                    given = outputs(subject.filled(part))
                 parts.append({layer: _maps(value[: len(part)]) for layer, value in given.items()})
             return {layer: torch.cat([part[layer] for part in parts]) for layer in layers}
 
@@ -85,15 +90,18 @@ def measured_windows(subject: Subject, layers: Sequence[str]) -> dict[str, Windo
         for axis, length in enumerate(shape[1:]):
             for at in range(length):
                 changed = images.clone()
-                changed.select(axis + 2, at).copy_(others.select(axis + 2, at))
+                if axes is None:  # nobody knows where a row went: all of the image counts
+                    changed.copy_(others)
+                else:
+                    changed.select(axes[axis], at).copy_(others.select(axes[axis], at))
                 for layer, value in maps(changed).items():
                     change = (value - base[layer]).abs()
                     # Images, units and the other axis of the map count together.
                     moved[layer][axis].append(change.amax((0, 1, 3 - axis)).cpu())
     found = {}
-    for layer, axes in moved.items():
+    for layer, changes in moved.items():
         least = _FAINTEST * float(base[layer].abs().max())
-        rows, columns = (_hulls(torch.stack(axis) > least) for axis in axes)
+        rows, columns = (_hulls(torch.stack(axis) > least) for axis in changes)
         found[layer] = Windows(rows, columns)
     return found
 

@@ -245,9 +245,10 @@ class _Tally:
     """Right answers by class and objectives, for each variant of a layer."""
 
     def __init__(self) -> None:
-        self.right: list[Tensor] = []
-        self.nats: list[Tensor] = []
-        self.members: list[Tensor] = []
+        # Sums, not batches: with many units and classes these would be more than all maps.
+        self.right: Tensor | float = 0.0
+        self.nats: Tensor | float = 0.0
+        self.members: Tensor | float = 0.0
         self.reason = ""
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
@@ -257,14 +258,13 @@ class _Tally:
         flat, own = logits.flatten(0, 1), labels.repeat(variants)
         right = (ranks(flat, own) == 0).double().view(variants, images)
         members = one_hot(labels, classes).double()  # (N, K)
-        self.right.append(right @ members)
-        self.nats.append(cross_entropies(flat, own).double().view(variants, images).sum(1))
-        self.members.append(members.sum(0))
+        self.right = self.right + right @ members
+        self.nats = self.nats + cross_entropies(flat, own).double().view(variants, images).sum(1)
+        self.members = self.members + members.sum(0)
 
     def means(self) -> tuple[Tensor, Tensor, Tensor]:
         """Accuracy ``(V,)``, accuracy by class ``(V, K)``, objective ``(V,)``."""
-        right, nats = torch.stack(self.right).sum(0), torch.stack(self.nats).sum(0)
-        count = torch.stack(self.members).sum(0)
+        right, nats, count = (torch.as_tensor(total) for total in (self.right, self.nats, self.members))
         return right.sum(1) / count.sum(), right / count, nats / count.sum()
 
     def layer(self, units: Tensor, values: Tensor) -> LayerKnockout:

@@ -40,18 +40,18 @@ def reach(subject: Subject, image: Tensor, layer: str, unit: int, place: tuple[i
             if planned.name == layer:
                 rows, columns = planned.field.pixels(row, column, height, width)
                 return rows.start, columns.start, rows.stop, columns.stop
-    inputs = subject.inputs(image).float()
-    axes = _axes(inputs, subject)
+    inputs = subject.inputs(image)
+    axes = image_axes(inputs, subject)
     if axes is None:
         return 0, 0, height, width
 
     with capture(subject.model, [layer]) as outputs:
 
         def values(batch: Tensor) -> Tensor:
-            parts = [
-                outputs(subject.filled(part))[layer][: len(part)]
-                for part in batch.split(subject.batch or len(batch))
-            ]
+            parts = []
+            for part in batch.split(subject.batch or len(batch)):
+                with subject.applying(len(part)):
+                    parts.append(outputs(subject.filled(part))[layer][: len(part)])
             found = torch.cat(parts)[:, unit]
             return found if found.dim() == 1 else found.reshape(len(found), *found.shape[1:])[:, row, column]
 
@@ -63,13 +63,13 @@ def reach(subject: Subject, image: Tensor, layer: str, unit: int, place: tuple[i
         least = 1e-6 * max(1.0, float(own.abs()))
         boxes = []
         for _ in range(_NOISES):
-            noise = torch.randn(inputs.shape, generator=generator).to(inputs.device)
+            noise = torch.randn(inputs.shape, generator=generator).to(inputs)
             boxes.append(_box(inputs, noise, axes, lambda batch: (values(batch) - own).abs() > least))
         tops, lefts, bottoms, rights = zip(*boxes, strict=True)
         return min(tops), min(lefts), max(bottoms), max(rights)
 
 
-def _axes(inputs: Tensor, subject: Subject) -> tuple[int, int] | None:
+def image_axes(inputs: Tensor, subject: Subject) -> tuple[int, int] | None:
     """Where rows and columns are among the axes of the inputs; None where preprocessing hid them."""
     channels, height, width = subject.input_shape
     if inputs.shape[1:] == (channels, height, width):

@@ -87,17 +87,21 @@ def similarity(
             batch = max(4, min(batch, images_at_once(side, images, names)))
     rest = len(images) % batch
     used = images[: len(images) - rest] if rest < 4 else images
-    grams = [_grams(side, used, names, batch) for side, names in sides]
     first = [sides[0][1].index(name) for name in rows]
     second = [sides[-1][1].index(name) for name in columns]
-    own, others = (
-        torch.stack([part.square().sum(1) for part in parts]).sum(0) for parts in (grams[0], grams[-1])
-    )
-    cross = torch.stack([a @ b.T for a, b in zip(grams[0], grams[-1], strict=True)]).sum(0)
+    own, others, cross = (torch.zeros(()) for _ in range(3))
+    for some in used.split(_BATCHES * batch):
+        grams = [_grams(side, some, names, batch) for side, names in sides]
+        for a, b in zip(grams[0], grams[-1], strict=True):
+            own, others, cross = own + a.square().sum(1), others + b.square().sum(1), cross + a @ b.T
     # A layer that gives the same for all images has no inner product with itself: 0 / 0 is NaN.
     values = cross[first][:, second] / (own[first, None] * others[second]).sqrt()
     names_of_both = (subject.name, (other or subject).name)
     return Similarity(tuple(rows), tuple(columns), values, len(used), batch, names_of_both)
+
+
+_BATCHES = 32
+"""Batches whose Gram matrices are held at once, of both sides; sums are kept of the others."""
 
 
 def _grams(subject: Subject, images: Tensor, layers: Sequence[str], batch: int) -> list[Tensor]:

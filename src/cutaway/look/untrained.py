@@ -29,13 +29,15 @@ def untrained(subject: Subject, seed: int = 0) -> Subject:
         ConfigError: the model can't be copied.
     """
     try:
-        model = copy.deepcopy(subject.model)
+        # Made in inference mode, weights could have no part in a gradient later.
+        with torch.inference_mode(False):
+            model = copy.deepcopy(subject.model)
     except (RuntimeError, TypeError, NotImplementedError) as error:
         raise ConfigError(
             f"{subject.name} can't be copied to get random weights ({str(error)[:80]}). Give them as random."
         ) from None
-    before = [parameter.detach().clone() for parameter in model.parameters()]
-    with seeded(derive(seed, "untrained")), torch.no_grad():
+    with torch.inference_mode(False), seeded(derive(seed, "untrained")), torch.no_grad():
+        before = [parameter.detach().clone() for parameter in model.parameters()]
         for module in model.modules():
             _redraw(module)
         for parameter, values in zip(model.parameters(), before, strict=True):

@@ -33,6 +33,8 @@ class Subject:
         shifted: predict by the mean with the image moved by so many pixels, both ways along the diagonal.
         output: which part of what the model gives is its logits, for one that gives a dict or a tuple.
         batch: how many images the model takes at once, for one that takes no other number.
+        probabilities: the model gives probabilities, such as one that ends in softmax: their logarithms are
+            its logits.
     """
 
     model: nn.Module
@@ -46,6 +48,7 @@ class Subject:
     output: str | int | None = None
     batch: int | None = None
     shifted: int = 0
+    probabilities: bool = False
 
     @property
     def views(self) -> Views:
@@ -98,8 +101,10 @@ class Subject:
         """
         chunk = self.batch or chunk
         with evaluating(self.model), torch.random.fork_rng(), torch.inference_mode():
-            found = [self.logits(self.inputs(part)).softmax(1).cpu() for part in images.split(chunk)]
-        return torch.cat(found)
+            found = [self.logits(self.inputs(part)).cpu() for part in images.split(chunk)]
+        logits = torch.cat(found)
+        self.refuse_probabilities(logits)
+        return logits.softmax(1)
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Logits ``(N, K)`` float32 of inputs on the model's device, in the mode that the model is in.
@@ -155,7 +160,25 @@ class Subject:
             raise ConfigError(
                 f"{self.name} gives {told_value(logits)} for {len(inputs)} images; logits should be N×K."
             )
-        return logits.float()
+        logits = logits.float()
+        if self.probabilities:
+            return logits.clamp_min(torch.finfo(logits.dtype).tiny).log()
+        return logits
+
+    def refuse_probabilities(self, logits: Tensor) -> None:
+        """Raise where softmax was taken already: taken once more, everything would look unsure.
+
+        Raises:
+            ConfigError: every row of ``(N, K)`` has values from 0 to 1 that sum to 1.
+        """
+        if self.plan is not None or self.probabilities or logits.shape[1] < 2 or not len(logits):
+            return
+        sums = logits.double().sum(1)
+        if bool((logits >= 0).all() & ((sums - 1).abs() < 1e-5).all()):
+            raise ConfigError(
+                f"{self.name} gives probabilities, not logits. Leave out its last softmax, or say so: "
+                "Subject(…, probabilities=True)."
+            )
 
 
 def _mend(given: object) -> str:

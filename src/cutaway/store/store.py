@@ -78,7 +78,6 @@ class Store:
         """
         run = self._run(new_id())
         text = dump_experiment(experiment)
-        versions = f"cutaway {__version__}, torch {torch.__version__}, python {platform.python_version()}"
         make_folder(run.folder)
         try:
             write_file(run.folder / "experiment.toml", text.encode())
@@ -86,7 +85,7 @@ class Store:
                 listed = [{"file": name, "reason": reason} for name, reason in images.skipped]
                 write_file(run.folder / "skipped.json", json.dumps(listed, indent=1).encode())
             seen = fingerprint(images) if images else ""
-            self.ledger.add_run(run.id, experiment.name, versions, text, seen)
+            self.ledger.add_run(run.id, experiment.name, versions(), text, seen)
         except CutawayError:
             shutil.rmtree(run.folder, ignore_errors=True)
             raise
@@ -116,6 +115,11 @@ class Store:
 
     def _run(self, id: str) -> Run:  # noqa: A002
         return Run(id, self.folder / id, self.ledger)
+
+
+def versions() -> str:
+    """What this process computes with."""
+    return f"cutaway {__version__}, torch {torch.__version__}, python {platform.python_version()}"
 
 
 def new_id() -> str:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import platform
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import torch
-
-from cutaway import __version__
 from cutaway.config import (
     Experiment,
     Study,
@@ -26,7 +22,7 @@ from cutaway.machine import available_cores, processor
 from cutaway.nets import PlanError, Shape, plan_net
 from cutaway.nets.zoo.find import written_out
 from cutaway.store import Store
-from cutaway.store.store import new_id
+from cutaway.store.store import new_id, versions
 from cutaway.store.studybook import WHOLE, StudyRow, TrialRow, VariantRow
 from cutaway.study.findings.table import StudyTable, tabulate
 from cutaway.study.prepared import Prepared
@@ -36,7 +32,6 @@ from cutaway.study.variant import Origin, Variant
 
 def keep_study(store: Store, made: Prepared) -> StudyRow:
     """Write a study down; the one that is there already, where all that decides it is the same."""
-    versions = f"cutaway {__version__}, torch {torch.__version__}, python {platform.python_version()}"
     # Where its base lies does not decide a study, only what it says; nor does what is looked at afterwards.
     asked = _written_out(made.study).model_copy(update={"base": made.base.name, "look": ()})
     shape = "x".join(map(str, made.input_shape))
@@ -46,7 +41,7 @@ def keep_study(store: Store, made: Prepared) -> StudyRow:
         if known.data == data and _is_same(known, asked, base):
             return known
     row = StudyRow(
-        new_id(), made.study.name, 0.0, versions, dump_study(asked), dump_experiment(base), shape, data
+        new_id(), made.study.name, 0.0, versions(), dump_study(asked), dump_experiment(base), shape, data
     )
     return store.studies.add(row, [_written(variant) for variant in made.variants])
 

@@ -123,10 +123,13 @@ def by_patches(model: nn.Module, places: list[Window]) -> Tensor:
     assert found is not None
     told: list[int] = []
     with torch.no_grad():
-        logits = found.all(IMAGES, GROUNDS, told.append)
+        logits = found.all(IMAGES, GROUNDS, told.append, lambda logits, _: logits.T)
+        numbers = found.all(IMAGES, GROUNDS, lambda _: None, lambda _, images: images[None])
     assert logits is not None
     assert sum(told) == len(IMAGES) * len(places)
-    return logits
+    assert numbers is not None
+    assert torch.equal(numbers[0], torch.arange(len(IMAGES)).repeat_interleave(len(places)))
+    return logits.T
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -205,7 +208,7 @@ def test_other_models_take_whole_passes(what: Callable[[Tensor], Tensor]) -> Non
     found = built(Odd(what).eval(), places)
     told: list[int] = []
     with torch.no_grad():
-        assert found is None or found.all(IMAGES, GROUNDS, told.append) is None
+        assert found is None or found.all(IMAGES, GROUNDS, told.append, lambda logits, _: logits.T) is None
     assert not told
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from cutaway import Subject
 from cutaway.errors import ConfigError, NotFoundError
+from cutaway.look import capture
 from cutaway.look.backward import Target, gradcam, guided, guided_gradcam
 
 from .styles import IMAGES, PIXELS, SHAPE, STYLES, Modules, Plain, Style, close, subject_of, values
@@ -170,3 +171,44 @@ def test_layers_without_maps_are_refused() -> None:
     for look in (gradcam, guided_gradcam):
         with pytest.raises(ConfigError, match="net has no layers with maps; Grad-CAM needs one"):
             look(dense, IMAGES, 1)
+
+
+class _Views(nn.Module):
+    """Maps that are a view, changed in place behind it: by a module whose result is used, or dropped."""
+
+    def __init__(self, *, inplace: bool, dropped: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.dense, self.view, self.relu = nn.Linear(27, 64), nn.Unflatten(1, (4, 4, 4)), nn.ReLU(inplace)
+        self.conv, self.out = nn.Conv2d(4, 5, 3), nn.Linear(20, 3)
+        self.dropped = dropped
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.view(self.dense(x.flatten(1)))
+        if self.dropped:
+            self.relu(maps)
+        else:
+            maps = self.relu(maps)
+        found: Tensor = self.out(self.conv(maps).flatten(1))
+        return found
+
+
+def test_a_view_that_a_module_changes_in_place_has_its_gradient() -> None:
+    images = torch.randint(256, (2, 3, 3, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    wanted, found = (
+        gradcam(Subject(_Views(inplace=inplace).eval(), (3, 3, 3)), images, [0, 1], ["view", "relu"])
+        for inplace in (False, True)
+    )
+    for name, maps in wanted.layers.items():
+        assert (maps > 0).any()
+        torch.testing.assert_close(found.layers[name], maps)
+    dropped = Subject(_Views(inplace=True, dropped=True).eval(), (3, 3, 3))
+    torch.testing.assert_close(
+        dropped.predict(images), Subject(_Views(inplace=False).eval(), (3, 3, 3)).predict(images)
+    )
+    with pytest.raises(ConfigError, match="view is changed in place under another name"):
+        gradcam(dropped, images, [0], ["view"])
+    with capture(dropped.model, ["view", "conv:input"]) as outputs:
+        found_values = outputs(dropped.inputs(images))
+    assert (found_values["view"] < 0).any()
+    assert torch.equal(found_values["conv:input"], found_values["view"].relu())

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from cutaway import Subject
 from cutaway.data import Split
 from cutaway.errors import ConfigError, DataError
-from cutaway.look import Target
+from cutaway.look import Target, untrained
 from cutaway.look.optimising import (
+    Blur,
+    Clip,
     Decoders,
     Generator,
     Recipe,
     caricature,
     decode,
     generate,
+    invert,
     maximize,
     train_decoders,
     train_generator,
@@ -84,11 +89,21 @@ def test_decoders_are_the_same_for_the_same_seed_and_can_be_stopped() -> None:
     assert len(stopped.losses["dense"]) == 2
 
 
+def test_decoders_of_other_weights_are_refused(decoders: Decoders) -> None:
+    trained_further = small_subject()
+    with torch.no_grad():
+        trained_further.model.get_parameter("dense.bias")[0] += 1e-3
+    with pytest.raises(ConfigError, match="trained for other weights than model has"):
+        decode(trained_further, decoders, digits(2))
+    assert decoders.fit(small_subject())
+    assert not decoders.fit(trained_further)
+
+
 def test_decoders_of_another_net_are_refused(decoders: Decoders) -> None:
     wider = small_subject()
     wider.model.conv1 = torch.nn.Conv2d(1, 5, 3, padding=1)
     wider.model.conv2 = torch.nn.Conv2d(5, 6, 3, stride=2)
-    with pytest.raises(ConfigError, match="trained for another net"):
+    with pytest.raises(ConfigError, match="trained for other weights"):
         decode(wider, decoders, digits(2))
 
 
@@ -200,3 +215,73 @@ def test_a_caricature_has_more_of_the_same() -> None:
     assert bool(((before * behind).sum(1) > (before * before).sum(1)).all())
     with pytest.raises(ConfigError, match="power of 0 or more"):
         caricature(subject, images, ["relu1"], power=-1.0)
+
+
+def test_a_generator_s_images_of_one_target_are_kept_unlike(generator: Generator) -> None:
+    found = maximize(small_subject(), [0, 1], Recipe(6, 0.1), diverse=3, generator=generator)
+    assert len(found.images) == 6
+    for first in (0, 3):
+        one, two, three = found.images[first : first + 3]
+        assert min(float((a - b).abs().max()) for a, b in ((one, two), (two, three), (one, three))) > 0.05
+    # Each target begins with the same codes, and one alone with that which it always had.
+    alone = maximize(small_subject(), 0, Recipe(6, 0.1), generator=generator)
+    single = maximize(small_subject(), [0, 1], Recipe(6, 0.1), generator=generator)
+    torch.testing.assert_close(alone.images[0], single.images[0], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("prior", [Blur(0.7), Clip()])
+def test_priors_that_change_pixels_do_not_go_with_a_generator(generator: Generator, prior: Any) -> None:
+    with pytest.raises(ConfigError, match="do not go with a generator"):
+        maximize(small_subject(), 0, Recipe(4, priors=[prior]), generator=generator)
+
+
+def test_decode_takes_pixels_alone(decoders: Decoders) -> None:
+    with pytest.raises(ConfigError, match="takes uint8 pixels"):
+        decode(small_subject(), decoders, torch.rand(2, *SHAPE))
+
+
+def test_a_model_of_a_fixed_batch_is_inverted_and_walked(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = small_subject()
+
+    class Fixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = free.model
+
+        def forward(self, x: Tensor) -> Tensor:
+            if len(x) != 2:
+                raise RuntimeError("two images at once")
+            found: Tensor = self.inner(x)
+            return found
+
+    fixed = Subject(Fixed(), free.input_shape, preprocess=free.preprocess, batch=2)
+    images = digits(5)
+    recipe = Recipe(5, 0.1)
+    wanted, found = (
+        invert(one, images, [name], recipe) for one, name in ((free, "conv2"), (fixed, "inner.conv2"))
+    )
+    torch.testing.assert_close(found.layers["inner.conv2"], wanted.layers["conv2"], atol=1e-4, rtol=1e-3)
+    walks = [
+        walk_images(one, images[:1], images[1:2], name, recipe, images=5)
+        for one, name in ((free, "conv2"), (fixed, "inner.conv2"))
+    ]
+    torch.testing.assert_close(walks[1].images, walks[0].images, atol=1e-4, rtol=1e-3)
+
+
+def test_whoever_is_in_inference_mode_gets_the_same(generator: Generator) -> None:
+    del generator
+    subject, images = small_subject(), split(60)
+    made: list[tuple[Any, ...]] = []
+    for inference in (False, True):
+        with torch.inference_mode(inference):
+            made.append(
+                (
+                    train_decoders(subject, images, ["conv1"], steps=2).losses["conv1"],
+                    train_generator(images, steps=2).losses,
+                    maximize(subject, 0, Recipe(3)).images,
+                    *dict(untrained(subject).model.named_parameters()).values(),
+                )
+            )
+    for plain, inside in zip(*made, strict=True):
+        assert torch.equal(plain, inside)
+        assert not inside.is_inference()

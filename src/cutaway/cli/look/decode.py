@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Steps = Annotated[int, Parameter(negative="")]
 Seed = Annotated[int, Parameter(negative="")]
 
+STEPS = 300
+"""Of training decoders, where nobody says how many."""
+
 DECODERS_FILE = "decoders.safetensors"
 """The decoders that ``cutaway look decode`` keeps among a run's looks."""
 
@@ -30,32 +33,34 @@ def decode(
     image: ImageNames = ("0", "1", "2", "3", "4", "5"),
     split: SplitName = "test",
     shown: Shown = 0,
-    steps: Steps = 300,
+    steps: Annotated[int | None, Parameter(negative="")] = None,
     train: Annotated[bool, Parameter(negative="")] = False,
-    seed: Seed = 0,
+    seed: Annotated[int | None, Parameter(negative="")] = None,
     options: ViewOptions = ViewOptions(),
 ) -> None:
     """What a net that learnt to give images back makes of what each layer says.
 
-    The decoders are trained when there are none yet, or other layers are asked for, and kept with the run.
+    The decoders are kept with the run. They are trained when there are none yet, and anew when the run was
+    trained further or other layers, steps or another seed are asked for.
 
     Parameters
     ----------
     steps
-        of training, 64 images each
+        of training, 64 images each; 300 when not given
     train
         train them anew
     seed
-        of their weights and of the order of images
+        of their weights and of the order of images; 0 when not given
     """
     from cutaway.look.optimising import decode as give_back
     from cutaway.look.optimising import save_decoders, train_decoders
 
     view = options.open(run)
     path = _path(view)
-    decoders = None if train else _kept(path, layer)
+    decoders = None if train else _kept(path, view, layer, steps, seed)
     if decoders is None:
-        decoders = train_decoders(view.subject, view.split("train"), layer, steps=steps, seed=seed)
+        wanted = STEPS if steps is None else steps
+        decoders = train_decoders(view.subject, view.split("train"), layer, steps=wanted, seed=seed or 0)
         save_decoders(decoders, path)
     found = give_back(view.subject, decoders, view.images(image, split)).only(shown or len(image))
     view.answer(
@@ -78,8 +83,10 @@ def _path(view: View) -> Path:
     return view.run.folder / "looks" / name
 
 
-def _kept(path: Path, layers: Sequence[str] | None) -> Decoders | None:
-    """Those that were kept, where they are of all layers asked for."""
+def _kept(
+    path: Path, view: View, layers: Sequence[str] | None, steps: int | None, seed: int | None
+) -> Decoders | None:
+    """Those that were kept, where they are what is asked for."""
     from dataclasses import replace
 
     from cutaway.errors import NotFoundError
@@ -88,6 +95,9 @@ def _kept(path: Path, layers: Sequence[str] | None) -> Decoders | None:
     try:
         kept = load_decoders(path)
     except NotFoundError:
+        return None
+    made = max((len(losses) for losses in kept.losses.values()), default=0)
+    if not kept.fit(view.subject) or steps not in {None, made} or seed not in {None, kept.seed}:
         return None
     if layers is None:
         return kept

@@ -165,8 +165,14 @@ class Covering:
         )
         return max(_LEAST, min(_MOST, int(_ROOM / (4 * largest))))
 
-    def all(self, inputs: Tensor, grounds: Tensor, add: Callable[[int], None]) -> Tensor | None:
-        """The logits of all images with each window covered, ``(n · W, K)``, image by image.
+    def all(
+        self,
+        inputs: Tensor,
+        grounds: Tensor,
+        add: Callable[[int], None],
+        read: Callable[[Tensor, Tensor], Tensor],
+    ) -> Tensor | None:
+        """What is read of all images with each window covered, ``(T, n · W)``, image by image.
 
         None where an operation can't be applied to patches after all, or the first batch does not give the
         model's own logits for the image that was traced.
@@ -175,22 +181,26 @@ class Covering:
             inputs: ``(n, C, H, W)``.
             grounds: what covers them, likewise.
             add: is told of how many windows.
+            read: from logits ``(V, K)`` and the numbers of their images to ``(T, V)``: all logits would take
+                more memory than the maps.
         """
         found, numbers = [], torch.arange(len(self._places))
         many = max(1, int(_ROOM / self._kept))
-        for some, behind in zip(inputs.split(many), grounds.split(many), strict=True):
+        firsts = range(0, len(inputs), many)
+        for first, some, behind in zip(firsts, inputs.split(many), grounds.split(many), strict=True):
             parts = torch.cartesian_prod(torch.arange(len(some)), numbers).split(self.at_once)
             for at, part in enumerate(parts):
                 try:
                     if at == 0:
                         self._unchanged(some)
-                    found.append(self._logits(behind, *part.unbind(1)))
+                    logits = self._logits(behind, *part.unbind(1))
                 except _FAILURES:
                     return None
-                if not self._holds(found[0]):
+                if not self._holds(logits):
                     return None
+                found.append(read(logits, part[:, 0].to(inputs.device) + first))
                 add(len(part))
-        return torch.cat(found)
+        return torch.cat(found, 1)
 
     def _holds(self, logits: Tensor) -> bool:
         """Whether the first batch has the logits that the model gave; asked once."""

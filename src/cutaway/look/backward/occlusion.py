@@ -135,10 +135,18 @@ def windows(image: tuple[int, int], size: Sides | None = None, stride: Sides | N
 
 def spread(drops: Tensor, places: Sequence[Window], image: tuple[int, int]) -> Tensor:
     """Windows' drops ``(T, n, W)`` as the mean over the windows that cover each place, ``(T, n, H, W)``."""
-    inside = torch.zeros(len(places), *image, dtype=drops.dtype)
-    for number, (rows, columns) in enumerate(places):
-        inside[number, rows, columns] = 1
-    return torch.einsum("tnw,whx->tnhx", drops, inside) / inside.sum(0)
+    # Windows are rows times columns, so that one mask for each is enough.
+    within = []
+    for side, length in enumerate(image):
+        slices = dict.fromkeys((window[side].start, window[side].stop) for window in places)
+        mask = torch.zeros(len(slices), length, dtype=drops.dtype)
+        for number, (first, end) in enumerate(slices):
+            mask[number, first:end] = 1
+        within.append(mask)
+    rows, columns = within
+    table = drops.view(*drops.shape[:2], len(rows), len(columns))
+    covered = rows.sum(0)[:, None] * columns.sum(0)
+    return (rows.T @ table @ columns) / covered
 
 
 def _covered(
@@ -153,10 +161,13 @@ def _covered(
     add: Callable[[int], None],
 ) -> Tensor:
     """What each target comes to for each image with each window covered, ``(T, n, W)`` float64."""
-    logits = patched.all(inputs, grounds, add) if patched else None
-    if logits is not None:
-        each = [seed.repeat_interleave(len(places), 0) for seed in seeds]
-        return _values(each, [logits] * len(seeds)).view(len(seeds), len(inputs), len(places))
+
+    def read(logits: Tensor, images: Tensor) -> Tensor:
+        return _values([seed[images] for seed in seeds], [logits] * len(seeds))
+
+    values = patched.all(inputs, grounds, add, read) if patched else None
+    if values is not None:
+        return values.view(len(seeds), len(inputs), len(places))
     found = []
     # All windows of all images stand in one row, which is cut into passes.
     pairs = torch.cartesian_prod(torch.arange(len(inputs)), torch.arange(len(places)))

@@ -38,7 +38,8 @@ def cascade(subject: Subject, stages: int = 5, seed: int = 0) -> Iterator[tuple[
     """
     groups = steps(subject, stages)
     random = dict(untrained(subject, seed).model.named_modules())
-    model = copy.deepcopy(subject.model)
+    with torch.inference_mode(False):
+        model = copy.deepcopy(subject.model)
     modules = dict(model.named_modules())
     for group in groups:
         for name in group:
@@ -75,7 +76,7 @@ def _weighted(subject: Subject) -> list[str]:
 
 def _take(module: nn.Module, other: nn.Module) -> None:
     """Give a module the parameters and buffers that are another one's own."""
-    with torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad():
         for mine, theirs in (
             (module._parameters, other._parameters),
             (module._buffers, other._buffers),

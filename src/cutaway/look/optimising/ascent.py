@@ -112,7 +112,8 @@ class Ascended:
 
     Args:
         images: ``(B, C, H, W)`` float32 from 0 to 1.
-        values: before each step and behind the last, ``(S + 1, B)``; without wobble and priors.
+        values: before each step and behind the last, ``(S + 1, B)``, without priors; each step's of the image
+            as the wobble moved it, the last of the image as it stands.
         stopped: it was ended before its last step.
     """
 
@@ -218,7 +219,7 @@ def _gradient(
 
 
 def _eased(gradient: Tensor, values: Tensor) -> Tensor:
-    size = values.abs().sqrt().clamp_min(1e-6)
+    size = values.to(gradient).abs().sqrt().clamp_min(1e-6)
     return gradient / size.view(-1, *[1] * (gradient.dim() - 1))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -39,6 +40,7 @@ class Decoders:
         subject: the name of the subject whose layers they read.
         seed: of their weights and of the order of images.
         stopped: somebody ended the training.
+        weights: what the subject's weights are known by, as :func:`weights_sum` gives it.
     """
 
     nets: Mapping[str, UpConv]
@@ -47,6 +49,22 @@ class Decoders:
     subject: str = ""
     seed: int = 0
     stopped: bool = False
+    weights: str = ""
+
+    def fit(self, subject: Subject) -> bool:
+        """Whether they learnt from a subject's own weights, and not from what it had earlier or later."""
+        return self.weights == weights_sum(subject)
+
+
+def weights_sum(subject: Subject) -> str:
+    """A checksum of a model's parameters and buffers, eight hexadecimal digits."""
+    found = 0
+    for name, value in sorted(subject.model.state_dict().items()):
+        found = zlib.crc32(name.encode(), found)
+        if isinstance(value, Tensor):
+            flat = value.detach().cpu().contiguous().reshape(-1)
+            found = zlib.crc32(flat.view(torch.uint8).numpy().data, found)
+    return f"{found:08x}"
 
 
 @dataclass(frozen=True)
@@ -78,6 +96,7 @@ class Decoded:
         return replace(self, originals=self.originals[:count].clone(), layers=layers)
 
 
+@torch.inference_mode(False)  # whatever mode the caller is in: gradients are needed
 def train_decoders(
     subject: Subject,
     train: Split,
@@ -148,6 +167,7 @@ def train_decoders(
         subject.name,
         seed,
         stopped,
+        weights_sum(subject),
     )
 
 
@@ -174,24 +194,23 @@ def decode(subject: Subject, decoders: Decoders, images: Tensor) -> Decoded:
         images: ``(N, C, H, W)`` uint8 pixels.
 
     Raises:
-        ConfigError: the images do not fit, or a layer gives other shapes than the decoder was trained for.
+        ConfigError: the images are no pixels or do not fit, or the decoders were trained for other weights.
         NotFoundError: the subject has no such layer.
     """
+    if images.is_floating_point():
+        raise ConfigError("decode takes uint8 pixels, for what comes back is compared with pixels.")
     subject.refuse_shape(images)
+    if not decoders.fit(subject):
+        raise ConfigError(
+            f"The decoders were trained for other weights than {subject.name} has. Train decoders for these."
+        )
     names = list(decoders.nets)
     parts: dict[str, list[Tensor]] = {name: [] for name in names}
     with capture(subject.model, names) as outputs:
         for pixels in images.split(subject.batch or BATCH):
             given = outputs(subject.filled(subject.inputs(pixels)))
             for name, net in decoders.nets.items():
-                try:
-                    found = net(given[name][: len(pixels)].float().cpu())
-                except RuntimeError as error:
-                    raise ConfigError(
-                        f"The decoder of {name} was trained for another net: it does not take what {name} "
-                        "gives. Train decoders for this one."
-                    ) from error
-                parts[name].append(found)
+                parts[name].append(net(given[name][: len(pixels)].float().cpu()))
     originals = images.float() / 255
     joined = {name: torch.cat(found) for name, found in parts.items()}
     errors = {name: (value - originals).square().flatten(1).mean(1).sqrt() for name, value in joined.items()}

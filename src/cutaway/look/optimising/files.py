@@ -32,6 +32,7 @@ def save_decoders(decoders: Decoders, path: Path) -> None:
         "subject": decoders.subject,
         "seed": decoders.seed,
         "stopped": decoders.stopped,
+        "weights": decoders.weights,
         "layers": {name: net.given for name, net in decoders.nets.items()},
         "width": next((net.width for net in decoders.nets.values()), WIDTH),
     }
@@ -55,7 +56,8 @@ def load_decoders(path: Path) -> Decoders:
         for name, given in about["layers"].items()
     }
     losses = {name: tensors[f"loss.{name}"] for name in nets}
-    return Decoders(nets, losses, image, about["subject"], about["seed"], about["stopped"])
+    told = about["subject"], about["seed"], about["stopped"], about.get("weights", "")
+    return Decoders(nets, losses, image, *told)
 
 
 def save_generator(generator: Generator, path: Path) -> None:

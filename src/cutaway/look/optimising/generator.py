@@ -128,14 +128,16 @@ class GeneratorCanvas:
     Args:
         generator: gives the images.
         count: of codes.
-        seed: of the codes at the start, drawn alike for all.
+        seed: of the codes at the start.
+        unlike: so many codes are drawn, and taken in turn; 1 for one that is the same for all.
     """
 
-    def __init__(self, generator: Generator, count: int, seed: int = 0) -> None:
+    def __init__(self, generator: Generator, count: int, seed: int = 0, unlike: int = 1) -> None:
         draws = torch.Generator().manual_seed(seed)
         self._net = generator.net
         self._longest = 1.5 * math.sqrt(generator.code)
-        self.values = (0.5 * torch.randn(1, generator.code, generator=draws)).expand(count, -1).clone()
+        codes = 0.5 * torch.randn(unlike, generator.code, generator=draws)
+        self.values = codes.repeat(-(-count // unlike), 1)[:count]
 
     def images(self) -> Tensor:
         """What the generator makes of the codes."""
@@ -149,6 +151,7 @@ class GeneratorCanvas:
             self.values *= (self._longest / length).clamp_max(1.0)
 
 
+@torch.inference_mode(False)  # whatever mode the caller is in: gradients are needed
 def train_generator(
     train: Split,
     *,

@@ -113,7 +113,7 @@ def invert(
     begin = started(start, subject.input_shape, len(images), recipe.seed)
     for name in names:
         at = 0
-        for inputs, _ in chunks(subject, images, (), AT_ONCE):
+        for inputs, _ in chunks(subject, images, (), subject.batch or AT_ONCE):
             count = len(inputs)
             leak = Leak(subject, recipe.leak)
             with graphs(subject, [name], leak.rules, to_end=False) as forward:

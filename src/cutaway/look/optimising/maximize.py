@@ -19,6 +19,7 @@ from cutaway.look.optimising.canvas import Start, started
 from cutaway.look.optimising.generator import Generator, GeneratorCanvas
 from cutaway.look.optimising.narrow import narrow_to
 from cutaway.look.optimising.pixels import PixelSpace
+from cutaway.look.optimising.priors import Blur, Clip
 from cutaway.nets.subject import Subject
 from cutaway.progress import tracked
 
@@ -71,6 +72,7 @@ class Maximized:
         return self.values[-1]
 
 
+@torch.inference_mode(False)  # whatever mode the caller is in: gradients are needed
 def maximize(
     subject: Subject,
     targets: Asked | Sequence[Asked],
@@ -120,6 +122,10 @@ def maximize(
         raise ConfigError(
             "This generator makes images of another size than the subject takes; train one for it."
         )
+    if generator is not None and any(isinstance(prior, Blur | Clip) for prior in recipe.priors):
+        raise ConfigError(
+            "Blur and Clip change pixels; they do not go with a generator, whose code is changed."
+        )
     space = PixelSpace.of(subject)
     every = [target for target in wanted for _ in range(diverse)]
     begin = started(start, subject.input_shape, len(every), recipe.seed)
@@ -148,7 +154,7 @@ def maximize(
                 canvas = (
                     canvas_of(recipe, alive)
                     if generator is None
-                    else GeneratorCanvas(generator, len(chunk), recipe.seed)
+                    else GeneratorCanvas(generator, len(chunk), recipe.seed, diverse)
                 )
                 found = ascend(
                     narrow(forward), space, canvas, measure, recipe, watch=watch, name="maximising"
@@ -251,9 +257,9 @@ def _awake(
             graph = forward(space.inputs(images))
             values, _, seeds = _Measured(targets, layer)(graph)
             (gradient,) = graph.back(Target(ROOT, layer), seeds)
-        return (gradient.flatten(1) == 0).all(1) & (values <= 0)
+        return ((gradient.flatten(1) == 0).all(1) & (values <= 0)).cpu()
 
-    off = silent(begin)
+    off = silent(begin)  # starts lie on the CPU, whatever the model does
     if not bool(off.any()):
         return begin, []
     rules = Rules("maximize", {"relu": lambda call: applied(_LetThrough, call.args[0], call)}, "gradient")

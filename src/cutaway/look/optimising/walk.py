@@ -122,21 +122,27 @@ def walk_images(
         ends = torch.cat([forward(inputs).root(Target(ROOT, layer)) for inputs, _ in parts])
         spread = amounts.to(ends).view(-1, *[1] * (ends.dim() - 1))
         wanted = (1 - spread) * ends[:1] + spread * ends[1:2]
-        measure = FeatureDistance(layer, wanted, euclidean)
-        canvas = canvas_of(recipe, begin)
-        found = ascend(
-            forward,
-            space,
-            canvas,
-            measure,
-            recipe,
-            scaled=False,
-            eased=True,
-            leak=leak,
-            watch=watch,
-            name="walking",
-        )
-    return Walk(found.images, amounts, ("one", "other"), layer, subject.name, found.stopped)
+        found = []
+        for at in range(0, images, subject.batch or images):
+            part = slice(at, at + (subject.batch or images))
+            measure = FeatureDistance(layer, wanted[part], euclidean)
+            ended = ascend(
+                forward,
+                space,
+                canvas_of(recipe, begin[part]),
+                measure,
+                recipe,
+                scaled=False,
+                eased=True,
+                leak=leak,
+                watch=watch,
+                name="walking",
+            )
+            found.append(ended)
+            if ended.stopped:
+                break
+    reached = torch.cat([ended.images for ended in found])
+    return Walk(reached, amounts[: len(reached)], ("one", "other"), layer, subject.name, found[-1].stopped)
 
 
 def _amounts(images: int) -> Tensor:
