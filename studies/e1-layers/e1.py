@@ -17,6 +17,7 @@ from page import (
     Page,
     Results,
     difference,
+    judged,
     made_line,
     percent,
     row,
@@ -264,13 +265,10 @@ def ten_right(labels: Sequence[str], predicted: Sequence[str], best: EpochRow) -
     right = sum(label == name for label, name in zip(labels, predicted, strict=True))
     low, high = wilson(wrong(best, "test"), best.scores["test"].images)
     chance, least, most = ((1 - error) ** DRAWN for error in (best.scores["test"].top1_error, high, low))
-    outcome = {
-        (True, True): Outcome.HELD,
-        (False, False): Outcome.FAILED,
-    }.get((right == len(labels), least > LIKELY), Outcome.UNTOLD)
+    every = right == len(labels)
     return Claim(
         "(c) Ten random test digits are all classified correctly.",
-        outcome,
+        judged(every and least > LIKELY, not every and most < LIKELY),
         f"{right} of the {len(labels)} drawn are right; {DRAWN} random ones all are with a probability of "
         f"{100 * chance:.0f} % ({100 * least:.0f} to {100 * most:.0f})",
     )

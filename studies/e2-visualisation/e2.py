@@ -307,8 +307,8 @@ def a_generator_is_natural(groups: Mapping[str, Tensor]) -> Claim:
     made = estimate(high_share(groups[GENERATOR]).tolist())
     real = estimate(high_share(groups["test images"]).tolist())
     return Claim(
-        "A generator network as the prior gives images like natural ones.",
-        judged(made.high < real.high, made.low > real.high),
+        "A generator network as the prior gives images like natural ones: no rougher.",
+        judged(made.high < real.low, made.low > real.high),
         f"high frequencies: {share(made)}, in test images {share(real)}. It is a measure of roughness alone",
     )
 

@@ -262,7 +262,7 @@ def _relus(found: StudyTable) -> Claim:
     contrast = paired(early, late, _resolution(found))
     if min(first.count, last.count, contrast.count) < 2:
         return Claim(text, Outcome.UNTOLD, "fewer than two seeds of each were trained to their end")
-    held = first.low > 0 and first.mean >= HARDLY > last.mean and contrast.low > 0
+    held = first.low >= HARDLY > last.high and contrast.low > 0
     failed = first.high < HARDLY or contrast.high < 0 or last.low > HARDLY
     told = (
         f"without one of the first two {_points(first)} points of top-1 error, without one of the last two "
@@ -281,8 +281,8 @@ def _pool2(found: StudyTable) -> Claim:
     seeds = without.keys() & whole.keys()
     both = [statistics.fmean(side[seed] for seed in seeds) for side in (without, whole)]
     told = f"{both[0]:.2f} against {both[1]:.2f}: {_points(gap)} points"
-    less = gap.high < (POOL2[0] - POOL2[1]) / 2  # not even half of what was published
-    return Claim(text, judged(gap.low > 0 and not less, less), told)
+    half = (POOL2[0] - POOL2[1]) / 2  # at least of what was published
+    return Claim(text, judged(gap.low > half, gap.high < half), told)
 
 
 def _stage4(found: StudyTable, rates: StudyTable | None) -> Claim:

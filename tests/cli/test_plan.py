@@ -286,3 +286,10 @@ def test_a_large_net_is_planned_without_torch() -> None:
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
     assert "fit at once" in result.stdout
+
+
+def test_an_experiment_s_net_is_planned_for_its_own_classes(cutaway: Command, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('net = "lenet-5"\n[data]\nsource = "textures"\nsize = "32x32"\n')
+    assert planned(cutaway, file)["layers"][-1]["word"].startswith("dense 25")
+    assert planned(cutaway, file, "--classes", "7")["layers"][-1]["word"].startswith("dense 7")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cutaway.config import Experiment
-from cutaway.store import Run, Store
+from cutaway.config import Experiment, load_experiment
+from cutaway.store import Run, Store, train
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -26,7 +26,7 @@ def store(trained: Run, tmp_path: Path) -> Path:
         shutil.copytree(folder / trained.id, folder / name)
         database.execute(
             "INSERT INTO run SELECT ?, name || ?, status, reason, created + ?, seconds, device, threads, "
-            "versions, experiment FROM run WHERE id = ?",
+            "versions, experiment, images FROM run WHERE id = ?",
             (name, number, number, trained.id),
         )
         for table, columns in (
@@ -158,3 +158,22 @@ def test_removing_as_json(cutaway: Command, store: Path) -> None:
         "removed": "abxy6789"
     }
     assert shown(cutaway, store, "last") == "abcd2345"
+
+
+def test_epochs_that_were_not_scored_have_blanks_under_the_right_heads(
+    cutaway: Command, small: Experiment, tmp_path: Path
+) -> None:
+    fields = {"data": {"train_images": 200, "validation": 100}, "train": {"epochs": 3, "score_every": 2}}
+    run = train(load_experiment(small, fields), store=Store(tmp_path))
+    code, out, _ = cutaway("runs", "show", run.id, "--store", tmp_path)
+    assert code == 0
+    lines = out.splitlines()
+    head = next(line for line in lines if line.startswith("epoch"))
+    names = ["train error", "validation error", "test error", "train objective"]
+    ends = [head.index(name) + len(name) for name in names]
+    first, second = (next(line for line in lines if line.split()[:1] == [epoch]) for epoch in ("1", "2"))
+    scores = run.epochs()[1].scores
+    for end, name in zip(ends, ("train", "validation", "test"), strict=False):
+        assert second[:end].endswith(f"{scores[name].top1_error:.2%}")
+    assert first[: ends[0]].strip().endswith("%")
+    assert not first[ends[0] : ends[2]].strip()

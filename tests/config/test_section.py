@@ -101,3 +101,11 @@ def test_two_wrong_fields_are_told_and_the_others_counted() -> None:
     lines = str(caught.value).splitlines()
     assert len(lines) == 2
     assert lines[1].endswith("(and 2 more)")
+
+
+def test_true_is_no_number() -> None:
+    for field in ("train.epochs", "data.validation", "train.lr"):
+        section, name = field.split(".")
+        with pytest.raises(ConfigError, match=f"{field} should be a number, not True"):
+            parse(Experiment, {section: {name: True}}, "mine.toml")
+    assert parse(Experiment, {"train": {"mirror": True}}, "mine.toml").train.mirror

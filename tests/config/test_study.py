@@ -107,3 +107,18 @@ def test_a_look_does_not_take_the_study_s_own_file(name: str) -> None:
     assert (
         Study.model_validate({"name": "mine", "look": [{"look": "kernels", "name": "other"}]}).file == "mine"
     )
+
+
+def test_strings_of_a_quick_one_stay_strings(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text('[quick]\n"experiment.data.characters" = "147"\nseeds = 2\n')
+    assert load_study(path, quick=True).experiment["data"]["characters"] == "147"
+
+
+@pytest.mark.parametrize("field", ["seed", "name"])
+def test_what_a_study_has_of_its_own_is_not_replaced(tmp_path: Path, field: str) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text("seeds = 2\n")
+    with pytest.raises(ConfigError, match=f"--{field}: a study has its own"):
+        load_study(path, {field: "3"})
+    assert load_study(path, {"weights_seed": "3"}).experiment["weights_seed"] == 3

@@ -446,3 +446,31 @@ def test_the_home_folder_may_be_written_short(tmp_path: Path, monkeypatch: pytes
     pack(tmp_path, some("a/1.png", "b/1.png"))
     monkeypatch.setenv("HOME", str(tmp_path))
     assert load(Path("~/data")).classes == ("a", "b")
+
+
+def test_splits_within_the_classes_are_those_of_their_owner(tmp_path: Path) -> None:
+    files = some(
+        *(
+            f"{name}/{split}/{n}.png"
+            for name in ("rose", "tulip")
+            for split in ("train", "test")
+            for n in "12"
+        )
+    )
+    images = load(pack(tmp_path, files))
+    assert {name: len(split) for name, split in images.splits.items()} == {"train": 4, "test": 4}
+    assert images.classes == ("rose", "tulip")
+    assert told(images)["test"] == [
+        ("rose/test/1.png", "rose"),
+        ("rose/test/2.png", "rose"),
+        ("tulip/test/1.png", "tulip"),
+        ("tulip/test/2.png", "tulip"),
+    ]
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    images = load(
+        pack(tmp_path, some(*(f"{name}/{n}.png" for name in ("bus", "car", "train") for n in "123")))
+    )
+    assert images.classes == ("bus", "car", "train")
+    assert list(images.splits) == ["train"]

@@ -264,3 +264,18 @@ def test_a_border_is_put_around_a_photograph_as_around_the_training_images(size:
 def test_it_comes_back_from_json(framing: Framing, fitted: bool) -> None:
     made = framing if fitted else Framing((3, 8, 8))
     assert Framing.from_json(json.loads(json.dumps(made.to_json()))) == made
+
+
+def test_figures_of_many_sizes_and_places_are_not_framed() -> None:
+    """How large a spot is, and where, may be what the class depends on."""
+    generator = torch.Generator().manual_seed(1)
+    images = torch.zeros(200, 1, 32, 32, dtype=torch.uint8)
+    for image in images:
+        top, left, size = torch.randint(0, 16, (3,), generator=generator).tolist()
+        image[0, 1 + top : 3 + top + size % 14, 1 + left : 3 + left + size % 14] = 200
+    split = Split(images, torch.zeros(200, dtype=torch.int64), torch.arange(200))
+    framing = Framing.measured(split)
+    assert framing == Framing((1, 32, 32))
+    picture, notes = framing(images[3])
+    assert torch.equal(picture, images[3])
+    assert notes == ()

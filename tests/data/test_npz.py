@@ -226,3 +226,19 @@ def test_no_file(tmp_path: Path) -> None:
     assert "There is no file" in refused(tmp_path / "a.npz", NotFoundError)
     with pytest.raises(ConfigError, match='source "npz" reads a file'):
         load_source(DataConfig(source="npz"))
+
+
+def test_keras_names_with_a_validation_split(tmp_path: Path) -> None:
+    arrays = {
+        f"{kind}_{split}": value
+        for split in ("train", "val", "test")
+        for kind, value in (("x", pixels(4, 5, 6)), ("y", LABELS))
+    }
+    assert list(load(save(tmp_path, **arrays)).splits) == ["train", "validation", "test"]
+
+
+def test_classes_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    found = load(
+        save(tmp_path, images=pixels(4, 5, 6), labels=LABELS, classes=np.array(["crane", "hat", "crane"]))
+    )
+    assert found.classes == ("crane", "hat", "crane (2)")

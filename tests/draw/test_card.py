@@ -66,7 +66,7 @@ FULL = some_card(
     left=Left(Kept(0.2, (0.1, 0.3), 8, 1.0), Kept(0.5, (0.4, 0.6), 8, 1.0)),
     spectrum=Spectrum(torch.tensor([1.0, 1.0, 0.5, 0.0], dtype=torch.float64), 1000),
     units=UnitCounts(4, 1, 1, 0, "relu1"),
-    knocked=Knocked(0.9, 0.8, 3, 0.25, 1, 4, 1000, 10),
+    knocked=Knocked(0.9, 0.8, 3, 0.25, 1, 4, 1000, 0.1),
     ablated=retrained(12.4, 1.1, Effect.WORSE),
     frozen=retrained(-0.02, 0.05, Effect.NONE_SEEN),
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ import cutaway
 from cutaway.draw.curves import plot_epochs
 from cutaway.draw.mosaic import kernel_mosaic, map_mosaic
 from cutaway.draw.palette import SIGNED
+from cutaway.draw.panel import LONGEST
 from cutaway.look import Answers, FeatureMaps, Kernels
 from cutaway.store import EpochRow, Run
 from cutaway.training import Score
@@ -201,3 +204,30 @@ def test_every_kind_of_result_can_be_saved(trained: Run) -> None:
 def test_what_has_no_picture_is_refused(value: object) -> None:
     with pytest.raises(TypeError, match=rf"not {type(value).__name__}"):
         cutaway.plot(value)
+
+
+MANY = tuple(f"class number {n} of many" for n in range(400))
+
+
+def _answers_of(names: tuple[str, ...]) -> Answers:
+    count = len(names)
+    return Answers(torch.eye(count), torch.arange(count), names, "net")
+
+
+@pytest.mark.parametrize("names", [("$\\x$", "a$b$", "_c_"), MANY])
+def test_confusions_of_any_names_can_be_saved(names: tuple[str, ...], tmp_path: Path) -> None:
+    figure = cutaway.plot(_answers_of(names))
+    assert max(figure.get_size_inches()) <= LONGEST
+    figure.savefig(tmp_path / "a.png", dpi=30)
+    shown = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert shown[0] == (names[0] if len(names[0]) <= 16 else f"{names[0][:15]}…")
+    assert len(shown) == len(names) or len(shown) < 200
+
+
+def test_names_of_classes_do_not_overlap() -> None:
+    names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    figure = cutaway.plot(_answers_of(names))
+    figure.draw_without_rendering()
+    for labels in (figure.axes[0].get_xticklabels(), figure.axes[0].get_yticklabels()):
+        boxes = [label.get_window_extent() for label in labels]
+        assert not any(one.overlaps(other) for one, other in itertools.pairwise(boxes))

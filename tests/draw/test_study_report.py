@@ -212,7 +212,7 @@ def test_it_says_what_was_not_trained_to_its_end_and_why(tree: Node) -> None:
 @pytest.mark.usefixtures("no_pictures")
 def test_where_all_trials_were_trained_it_says_so() -> None:
     whole = Tree(study_report(some_table(plots=PLOTS[:1]))).root
-    assert "Nothing: every trial spent its budget" in section(whole, "untrained").text
+    assert "Nothing: every trial was trained to its end" in section(whole, "untrained").text
 
 
 def test_every_trial_has_its_run_and_its_scores(table: StudyTable, tree: Node) -> None:

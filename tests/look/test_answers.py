@@ -13,7 +13,7 @@ from torch import nn
 from cutaway import Subject
 from cutaway.data import Split
 from cutaway.errors import ConfigError, DataError
-from cutaway.look import Answers, answers, rise, saliency
+from cutaway.look import Answers, answers, fgsm, rise, unnatural
 from cutaway.store import Run
 
 
@@ -140,7 +140,8 @@ def test_a_model_that_gives_probabilities_is_not_taken_for_an_unsure_one() -> No
     images = torch.randint(256, (7, 1, 4, 4), dtype=torch.uint8)
     for look in (
         lambda: wrong.predict(images),
-        lambda: saliency(wrong, images),
+        lambda: unnatural(wrong),
+        lambda: fgsm(wrong, images, 4),
         lambda: rise(wrong, images[:1], samples=20, grid=3),
     ):
         with pytest.raises(ConfigError, match=r"gives probabilities, not logits.*probabilities=True"):

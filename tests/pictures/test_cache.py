@@ -388,7 +388,7 @@ with locked(Path(sys.argv[1])):
 def test_what_killed_processes_were_making_is_removed_and_what_living_ones_make_is_kept(
     root: Path, cache: Path
 ) -> None:
-    dead, alive = cache / "0.1.aa.making", cache / "1.2.bb.making"
+    dead, alive = cache / f"{'0' * 32}.1.aa.making", cache / f"{'1' * 32}.2.bb.making"
     for making in (dead, alive):
         making.mkdir(parents=True)
         (making / "pixels").write_bytes(b"half")
@@ -558,8 +558,9 @@ def test_entries_are_listed_the_one_used_last_first(
         os.utime(entry.folder, (0, entry.images == 3))
     load(root)  # marks it as used
     (cache / "stray.txt").write_text("stray")
-    (cache / "damaged").mkdir()
-    (cache / "damaged/index.json").write_text('{"version": 1}')
+    damaged = cache / ("d" * 32)
+    damaged.mkdir()
+    (damaged / "index.json").write_text('{"version": 1}')
     found = cache_entries()
     assert [(entry.path, entry.images, entry.shape) for entry in found] == [
         (str(root), 5, (3, 4, 4)),
@@ -581,3 +582,27 @@ def test_the_cache_s_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert cache_folder() == tmp_path / "xdg/cutaway"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_folder() == tmp_path / ".cache/cutaway"
+
+
+@pytest.mark.parametrize("name", ["rose", "0" * 32, "0" * 32 + ".1.aa.making", "mine.making"])
+def test_what_is_not_its_own_stays(root: Path, cache: Path, name: str) -> None:
+    """Whoever sets CUTAWAY_CACHE to a folder of photographs keeps them, whatever they are called."""
+    mine = cache / name
+    mine.mkdir(parents=True)
+    (mine / "holiday.jpg").write_bytes(b"the only copy")
+    load(root)
+    (root / "0.png").unlink()
+    load(root)
+    clear_cache()
+    if name == "0" * 32 + ".1.aa.making":
+        return  # nobody but the cache calls a folder so
+    assert (mine / "holiday.jpg").read_bytes() == b"the only copy"
+
+
+def test_another_pillow_looks_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one could not read another can."""
+    load(root)
+    monkeypatch.setattr("PIL.__version__", "99.0")
+    again = load(root)
+    assert len(again.names) == 5
+    assert len(cache_entries()) == 1  # the older one is gone

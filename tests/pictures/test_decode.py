@@ -292,9 +292,9 @@ def test_a_jpeg_is_never_reduced_to_less_than_twice_the_size(monkeypatch: pytest
     module = importlib.import_module("cutaway.pictures.decode")
     plain = module._plain
 
-    def note(picture: Image.Image, channels: int) -> Image.Image:
+    def note(picture: Image.Image, channels: int, **more: bool) -> Image.Image:
         sizes.append(picture.size)
-        found: Image.Image = plain(picture, channels)
+        found: Image.Image = plain(picture, channels, **more)
         return found
 
     monkeypatch.setattr(module, "_plain", note)
@@ -383,3 +383,28 @@ def test_the_size_is_read_from_the_head_alone(tmp_path: Path) -> None:
     with pytest.raises(BadPictureError) as caught:
         picture_size(tmp_path / "gone.png")
     assert str(caught.value) == "No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "told"),
+    [
+        ([-1000, 0, 400, 1200], np.int16, "from -1000 to 1200"),
+        ([0, 1, 128, 255], np.int32, "from 0 to 255"),
+        ([0, 5, 70_000, 90_000], np.int32, "from 0 to 90000"),
+    ],
+)
+def test_whole_numbers_whose_range_no_file_says_are_refused(values: list[int], kind: Any, told: str) -> None:
+    """Black or white without a word, they would be learnt."""
+    buffer = io.BytesIO()
+    pixels = np.array(values, kind).reshape(2, 2)
+    picture = Image.fromarray(pixels.astype(np.int32))
+    picture.save(buffer, "TIFF")
+    assert told in reason(buffer.getvalue())
+    assert "save it with 8 bits, or 16 without a sign" in reason(buffer.getvalue())
+
+
+def test_sixteen_bits_are_scaled_by_their_range_however_dark() -> None:
+    for ending in ("TIFF", "PNG"):
+        buffer = io.BytesIO()
+        Image.fromarray(np.array([[0, 200], [65535, 32768]], np.uint16)).save(buffer, ending)
+        assert decode(buffer, Form()).tolist() == [[[0, 1], [255, 128]]]

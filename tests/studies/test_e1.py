@@ -173,6 +173,8 @@ def test_ten_digits_are_right_by_luck_too() -> None:
     assert "91 % (89 to 93)" in held.evidence
     assert e1.ten_right("0123456789", "0123456780", bad).outcome is Outcome.FAILED
     assert e1.ten_right("0123456789", "0123456780", good).outcome is Outcome.UNTOLD
+    half = epoch(1, 1 - 0.5**0.1, best=True)  # ten are right as often as not
+    assert e1.ten_right("0123456789", "0123456780", half).outcome is Outcome.UNTOLD
     assert e1.ten_right("0123456789", "0123456789", bad).outcome is Outcome.UNTOLD
     # 0.934¹⁰ is 0.505, but the interval of the error ends at 7.1 %, where it is 0.479.
     assert e1.ten_right("0123456789", "0123456789", epoch(1, 0.066, best=True)).outcome is Outcome.UNTOLD

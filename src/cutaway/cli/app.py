@@ -92,10 +92,11 @@ def _usage(error: CycloptsError, tokens: Sequence[str]) -> str:
     takes_fields = tokens[:1] == ["train"] or tokens[:2] in (["data", "show"], ["study", "run"])
     if isinstance(error, CoercionError) and takes_fields and "dict" in text:
         # What is no option of its own was taken for a field, but fields have a dot in their names.
-        from cutaway.config import DataConfig, PretrainConfig, TrainConfig
+        from cutaway.config import DataConfig, Experiment, PretrainConfig, TrainConfig
 
         option = text.partition("--")[2].partition(":")[0]
-        known = [f"--data.{name}" for name in DataConfig.model_fields]
+        known = [f"--{name}" for name in Experiment.model_fields if name not in {"data", "train", "pretrain"}]
+        known += [f"--data.{name}" for name in DataConfig.model_fields]
         if tokens[0] == "train":
             known += [f"--train.{name}" for name in TrainConfig.model_fields]
             known += [f"--pretrain.{name}" for name in PretrainConfig.model_fields]

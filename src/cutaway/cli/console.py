@@ -41,11 +41,15 @@ class StoreOption:
         return Store(self.store)
 
 
-def _nested(kind: Any, tokens: Any) -> dict[str, Any]:
+def _nested(kind: Any, tokens: Any) -> Any:
     """Fields as they were given, as deep as their names go; Cyclopts reads one dot only."""
     del kind
     if not isinstance(tokens, Mapping):
-        raise TypeError("a field has a dot in its name, so it is a dict")
+        from cutaway.config import Experiment
+
+        if tokens[0].keyword.removeprefix("--") in Experiment.model_fields:
+            return " ".join(token.value for token in tokens)
+        raise TypeError("all other fields have a dot in their names, so it is a dict")
     return {
         key: _nested(None, below) if isinstance(below, Mapping) else " ".join(token.value for token in below)
         for key, below in tokens.items()

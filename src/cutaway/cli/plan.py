@@ -252,14 +252,12 @@ def _found(net: str, shape: Shape | None, classes: int | None) -> tuple[NetSpec,
     if net.endswith(".toml") or (net in catalogue() and net not in ZOO):
         experiment = load_experiment(net)
         net = experiment.net
-        shape = shape or _source_shape(experiment)
+        if shape is None or classes is None:
+            from cutaway.data import load_source
+
+            images = load_source(experiment.data)
+            shape, classes = shape or images.shape, classes or len(images.classes)
     spec = find_net(net, classes)
     if shape is None and net.strip() not in ZOO:
         raise ConfigError("This net has no input of its own: give one, such as --input 1x28x28.")
     return spec, shape or ZOO[net.strip()].input_shape
-
-
-def _source_shape(experiment: Any) -> Shape:
-    from cutaway.data import load_source
-
-    return load_source(experiment.data).shape

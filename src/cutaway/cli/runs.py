@@ -118,7 +118,8 @@ def show(
     if facts["skipped"] > _SKIPPED:
         say(f"… and {facts['skipped'] - _SKIPPED:,} more in {found.folder / 'skipped.json'}\n")
     if epochs:
-        splits = list(epochs[0].scores)
+        # Held-out splits are not scored in every epoch.
+        splits = list(dict.fromkeys(split for row in epochs for split in row.scores))
         say_table(
             [
                 "epoch",
@@ -130,8 +131,8 @@ def show(
             [
                 [
                     f"{row.epoch}{' ★' if facts['best'] and row.epoch == facts['best']['epoch'] else ''}",
-                    *(f"{score.top1_error:.2%}" for score in row.scores.values()),
-                    *(f"{score.objective:.4f}" for score in row.scores.values()),
+                    *(f"{score.top1_error:.2%}" if score else "" for score in map(row.scores.get, splits)),
+                    *(f"{score.objective:.4f}" if score else "" for score in map(row.scores.get, splits)),
                     f"{row.lr:.4g}",
                     f"{row.seconds:.1f}",
                 ]

@@ -65,18 +65,22 @@ def run(
         raise ConfigError(
             "--workers are processes of this machine, --scheduler has its own. Give one of the two."
         )
+    told = []
     for path in _files(study):
         asked = load_study(path, fields, quick=quick)
         check_looks(asked)
         if dry_run:
-            _say_plan(asked, workers, store, json)
+            told.append(_plan(asked, workers, store, quiet=json))
         else:
-            _run(asked, workers, scheduler, store, json)
+            told.append(_run(asked, workers, scheduler, store, quiet=json))
+    if json:  # of a folder, one object all the same
+        say_json({"studies": told} if Path(study).is_dir() else told[0])
 
 
-def _run(study: Study, workers: int, scheduler: str, store: StoreOption, json: bool) -> None:
+def _run(study: Study, workers: int, scheduler: str, store: StoreOption, *, quiet: bool) -> dict[str, Any]:
+    """Train what is missing, and tell the results unless they are printed otherwise."""
     from cutaway.store.store import versions
-    from cutaway.study import ENDED, read_trials
+    from cutaway.study import ENDED, read_trials, to_json
     from cutaway.study.session import run_study
 
     opened = store.open()
@@ -91,9 +95,10 @@ def _run(study: Study, workers: int, scheduler: str, store: StoreOption, json: b
 
     table = run_study(study, store=opened, scheduler=scheduler, workers=workers, announce=announce)
     make_looks(study, table, opened)
-    _say_results(table, json)
-    if not json:
+    if not quiet:
+        _say_results(table)
         note(f"\nMore: cutaway study show {table.id}; cutaway report {table.id}")
+    return to_json(table)
 
 
 @app.command
@@ -115,7 +120,7 @@ def show(
     output
         where to draw the differences, .png, .svg or .pdf; or .json, all that tables and pictures are made of
     """
-    from cutaway.study import find_study, read_table
+    from cutaway.study import find_study, read_table, to_json
 
     opened = store.open()
     table = read_table(opened, find_study(opened, study))
@@ -125,7 +130,10 @@ def show(
     if trials and not json:
         _say_trials(table)
         return
-    _say_results(table, json)
+    if json:
+        say_json(to_json(table))
+    else:
+        _say_results(table)
 
 
 @app.command(name="list")
@@ -215,7 +223,7 @@ def _base(file: Path) -> Path | None:
     return beside.resolve() if beside.is_file() else None
 
 
-def _say_plan(study: Study, workers: int, store: StoreOption, json: bool) -> None:
+def _plan(study: Study, workers: int, store: StoreOption, *, quiet: bool) -> dict[str, Any]:
     """What a study would train, without training it."""
     from cutaway.config import show_bytes
     from cutaway.machine import available_cores
@@ -223,19 +231,17 @@ def _say_plan(study: Study, workers: int, store: StoreOption, json: bool) -> Non
 
     made = prepare_study(study, store.open().folder / "studies")
     found = estimate_study(made, workers or available_cores())
-    if json:
-        say_json(
-            {
-                "study": made.study.name,
-                "trials": found.trials,
-                "workers": found.workers,
-                "seconds": found.seconds,
-                "memory": found.memory,
-                "images_per_second": found.images_per_second,
-                "variants": [_planned(variant, made) for variant in made.variants],
-            }
-        )
-        return
+    facts = {
+        "study": made.study.name,
+        "trials": found.trials,
+        "workers": found.workers,
+        "seconds": found.seconds,
+        "memory": found.memory,
+        "images_per_second": found.images_per_second,
+        "variants": [_planned(variant, made) for variant in made.variants],
+    }
+    if quiet:
+        return facts
     rows = []
     for variant in made.variants:
         cost = f"{variant.plan.multiply_adds:,}" if variant.plan else ""
@@ -249,6 +255,7 @@ def _say_plan(study: Study, workers: int, store: StoreOption, json: bool) -> Non
         f"{show_bytes(found.memory)} of memory; "
         f"the base trains {found.images_per_second:,.0f} images/s on one thread."
     )
+    return facts
 
 
 def _planned(variant: Variant, made: Prepared) -> dict[str, Any]:
@@ -262,12 +269,7 @@ def _planned(variant: Variant, made: Prepared) -> dict[str, Any]:
     }
 
 
-def _say_results(table: StudyTable, json: bool) -> None:
-    from cutaway.study import to_json
-
-    if json:
-        say_json(to_json(table))
-        return
+def _say_results(table: StudyTable) -> None:
     rows = [_row(row) for row in (table.base, *table.rows)]
     head = [
         "variant",

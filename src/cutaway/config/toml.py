@@ -77,7 +77,10 @@ def load_study(
         if not found.quick:
             raise ConfigError(f"{origin} has no [quick] fields, so there is no quick one of it.")
         values["experiment"] = nested(found.experiment)
-        values = _merge(values, nested(found.quick)) | {"name": f"{found.name}, quick"[:80]}
+        values = _merge(values, nested(found.quick), read=False) | {"name": f"{found.name}, quick"[:80]}
+    for name in ("name", "seed"):
+        if name in (fields or {}):
+            raise ConfigError(f"--{name}: a study has its own; set name, seeds and first_seed in {origin}.")
     if fields:
         values["experiment"] = _merge(nested(values.get("experiment", {})), fields, Experiment)
     found = parse(Study, values, origin)
@@ -196,17 +199,28 @@ def _parse(text: str, origin: str) -> dict[str, Any]:
 
 
 def _merge(
-    values: dict[str, Any], overrides: Mapping[str, Any], owner: type[Section] | None = None
+    values: dict[str, Any],
+    overrides: Mapping[str, Any],
+    owner: type[Section] | None = None,
+    *,
+    read: bool = True,
 ) -> dict[str, Any]:
-    """Values with some replaced; ``owner`` is the section that they are fields of, where it is known."""
+    """Values with some replaced.
+
+    Args:
+        values: nested fields.
+        overrides: likewise.
+        owner: the section that they are fields of, where it is known.
+        read: strings may be numbers, as on a command line; in TOML they are strings.
+    """
     merged = dict(values)
     for key, value in overrides.items():
         field = owner.model_fields.get(key) if owner else None
         if isinstance(value, Mapping):
             below = merged.get(key, {})
             inner = section_of(field.annotation) if field else None
-            merged[key] = _merge(below if isinstance(below, dict) else {}, value, inner)
-        elif isinstance(value, str):
+            merged[key] = _merge(below if isinstance(below, dict) else {}, value, inner, read=read)
+        elif isinstance(value, str) and read:
             merged[key] = _value(value, text=field is not None and field.annotation is str)
         else:
             merged[key] = value

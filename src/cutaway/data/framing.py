@@ -24,6 +24,13 @@ _INK = 0.2  # share of the way from ground to figure at which ink begins
 _FAINTEST = 24  # grey levels between ground and figure below which a picture counts as blank
 
 
+_ALIKE = 0.25
+"""How much larger or smaller than the median the figures of images with one framing may be."""
+
+_NEARBY = 0.15
+"""How far from where they lie on the median, as a share of the frame's longer side."""
+
+
 @dataclass(frozen=True)
 class Framing:
     """What the training images have in common.
@@ -77,7 +84,13 @@ class Framing:
             float((found - found.median(0).values).norm(dim=1).median()) for found in (masses, middles)
         ]
         by_mass = spreads[0] < spreads[1]
-        row, column = (masses if by_mass else middles).median(0).values.tolist()
+        placed = masses if by_mass else middles
+        row, column = placed.median(0).values.tolist()
+        # Figures of many sizes and places are not framed: how large they are and where they lie may tell.
+        off = (placed - placed.median(0).values).norm(dim=1) / max(shape[1:])
+        odd = (sides - sides.median()).abs() / sides.median()
+        if (odd <= _ALIKE).float().mean() < 0.9 or (off <= _NEARBY).float().mean() < 0.9:
+            return cls(shape)
         return cls(shape, int(ground), int(sides.median()), by_mass, (row, column))
 
     def __call__(self, picture: Tensor) -> tuple[Tensor, tuple[str, ...]]:

@@ -127,6 +127,16 @@ class Images:
         return self.splits[name]
 
 
+def told_apart(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of classes, of which repeated ones get a number: one name for two could mean neither."""
+    seen: dict[str, int] = {}
+    found = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return tuple(found)
+
+
 def make_split(pixels: Tensor, labels: Tensor, classes: int, origin: str, names: Sequence[str] = ()) -> Split:
     """A split of images and labels that fit together.
 

@@ -25,10 +25,11 @@ def write_file(path: Path, content: bytes | Iterable[bytes | memoryview]) -> Non
     Raises:
         StoreError: the disk is full, or the folder can't be written.
     """
-    if path.is_symlink():
-        path = path.resolve()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary: Path | None = None
     try:
+        if path.is_symlink():
+            path = path.resolve()
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         if path.exists() and not path.is_file() and not path.is_dir():
             with path.open("wb") as file:
                 file.writelines([content] if isinstance(content, bytes) else content)
@@ -41,7 +42,8 @@ def write_file(path: Path, content: bytes | Iterable[bytes | memoryview]) -> Non
         _sync_folder(path.parent)
     except OSError as error:
         with suppress(OSError):  # the first error is the one to tell
-            temporary.unlink(missing_ok=True)
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)
         raise store_error(path, error) from None
 
 

@@ -107,7 +107,7 @@ def _dead_by_epoch(result: Activity) -> dict[str, dict[int, float]]:
 def _heading(result: Activity) -> str:
     if result.deaths is not None:
         return f"dead units by epoch, over {result.deaths.images:,} images, with the weights that were kept"
-    return "dead units by epoch, over 500 training images, as counted while it learnt"
+    return "dead units by epoch, over a sample of at most 500 training images, as counted while it learnt"
 
 
 def _draw_epochs(axes: Axes, epochs: Mapping[str, Mapping[int, float]], title: str) -> None:

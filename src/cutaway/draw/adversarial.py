@@ -7,6 +7,7 @@ import math
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from torch import Tensor
 
 from cutaway.draw.figures import FAINT, INK, plot
@@ -61,19 +62,26 @@ def _(result: Unnatural) -> Figure:
     for axes in grid.flat:
         axes.set_axis_off()
     axes = below.subplots()
+    lines: list[Line2D] = []
+    names: list[str] = []
     for at, panel in enumerate(grid.flat[:count]):
         name = result.names[int(result.classes[at])]
         draw_image(panel, _pixels(result.images[at], result.unit))
         entitle(panel, f"{name}  {float(result.probability[at]):.2%}")
         way = result.confidence[at, : int(result.steps[at]) + 1].numpy()
-        axes.plot(range(len(way)), way, linewidth=1, label=name)
+        lines += axes.plot(range(len(way)), way, linewidth=1)
+        names.append(name)
     axes.axhline(result.wanted, color=FAINT, linewidth=0.6, linestyle=":")
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlabel("steps", size=7, color=INK)
     axes.set_title("probability of the class", size=8, loc="left", color=INK)
     _tidy(axes)
     if count <= 20:
-        axes.legend(fontsize=6, frameon=False, ncols=2 if count > 6 else 1)
+        # By hand: a label that begins with "_" would be left out, and one with "$" read as a formula.
+        legend = axes.legend(lines, [" "] * count, fontsize=6, frameon=False, ncols=2 if count > 6 else 1)
+        for text, told in zip(legend.get_texts(), names, strict=True):
+            text.set_parse_math(False)
+            text.set_text(told)
     name = f"{result.subject}: " if result.subject else ""
     _head(figure, f"{name}images made by gradient ascent")
     return figure

@@ -107,7 +107,8 @@ class Activity:
         images: how many were looked through.
         sampled: how many of them places were compared on.
         counted: for each activation layer that was watched while the run learnt, how many units were
-            dead after each epoch, by epoch, over 500 training images. Which ones they were nobody noted.
+            dead after each epoch, by epoch, over a sample of at most 500 training images. Which ones they
+            were nobody noted.
         deaths: when each unit of the rectified layers died; None where no weights of epochs were given.
         subject: the subject's name.
     """
@@ -143,7 +144,7 @@ def activity(
         layers: dotted names; all that change a value when not given.
         sample: images whose places are compared.
         history: what was measured while the subject learnt, by epoch: ``run.measured()``. Its counts of
-            dead units, over 500 training images, tell when units died.
+            dead units, over at most 500 training images, tell when units died.
         epochs: the net with its weights after some epochs, by epoch, as :func:`cutaway.look.deaths` takes
             them: it tells which units died when, behind every layer that gives nothing below zero. Each
             takes a pass of its own over the images.

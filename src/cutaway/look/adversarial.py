@@ -312,8 +312,8 @@ def _attacked(
     return Adversarial(
         torch.cat(origins).float(),
         torch.cat([part.changed for part in parts]).float().cpu(),
-        before.softmax(1).float(),
-        after.softmax(1).float(),
+        subject.softmax(before).float(),
+        subject.softmax(after).float(),
         classes,
         towards,
         goal.reached(after),

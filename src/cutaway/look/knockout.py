@@ -302,6 +302,7 @@ def _check(subject: Subject, inputs: Tensor, found: Rerun, labels: Tensor, layer
     if int(labels.max()) >= classes:
         raise DataError(f"The images have more classes than {subject.name} knows ({classes}).")
     refuse_nan(subject, inputs, {"its logits": found.unmodified})
+    subject.refuse_probabilities(found.unmodified)
     for logits, what in ((found.units, "a unit"), (found.whole, "all units")):
         if not logits.isfinite().all():
             raise DataError(

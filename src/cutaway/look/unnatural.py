@@ -127,6 +127,7 @@ def unnatural(
         values = place.values(first)
         place.refuse_outside(values)
         known = place.told(values)
+        subject.refuse_probabilities(known)
         numbers = _numbers(subject, classes, known.shape[1])
         climb = _Climb(place, confidence, steps, step)
         parts = []
@@ -140,8 +141,8 @@ def unnatural(
         images,
         values.cpu().float().expand_as(images).clone(),
         numbers,
-        known.softmax(1).float().cpu().expand(len(numbers), -1).clone(),
-        torch.cat([part.logits for part in parts]).softmax(1).float(),
+        subject.softmax(known).float().cpu().expand(len(numbers), -1).clone(),
+        subject.softmax(torch.cat([part.logits for part in parts])).float(),
         steps_taken,
         torch.cat([part.confidence for part in parts])[:, : int(steps_taken.max()) + 1],
         confidence,

@@ -102,8 +102,15 @@ class Subject:
         chunk = self.batch or chunk
         with evaluating(self.model), torch.random.fork_rng(), torch.inference_mode():
             found = [self.logits(self.inputs(part)).cpu() for part in images.split(chunk)]
-        logits = torch.cat(found)
-        self.refuse_probabilities(logits)
+        return self.softmax(torch.cat(found))
+
+    def softmax(self, logits: Tensor) -> Tensor:
+        """The probabilities that logits ``(N, K)`` of this model stand for.
+
+        Raises:
+            ConfigError: they are probabilities already, which the model was not said to give.
+        """
+        self.refuse_probabilities(logits.detach())
         return logits.softmax(1)
 
     def logits(self, inputs: Tensor) -> Tensor:
@@ -169,12 +176,13 @@ class Subject:
         """Raise where softmax was taken already: taken once more, everything would look unsure.
 
         Raises:
-            ConfigError: every row of ``(N, K)`` has values from 0 to 1 that sum to 1.
+            ConfigError: every row of ``(N, K)`` has values from 0 to 1 that sum to 1, and not all are 0 or 1.
         """
         if self.plan is not None or self.probabilities or logits.shape[1] < 2 or not len(logits):
             return
         sums = logits.double().sum(1)
-        if bool((logits >= 0).all() & ((sums - 1).abs() < 1e-5).all()):
+        between = (logits > 0) & (logits < 1)
+        if bool((logits >= 0).all() & ((sums - 1).abs() < 1e-5).all() & between.any()):
             raise ConfigError(
                 f"{self.name} gives probabilities, not logits. Leave out its last softmax, or say so: "
                 "Subject(…, probabilities=True)."

@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 
 from cutaway.disk import locked
@@ -30,8 +32,12 @@ from cutaway.pictures.crew import Decoded, decode_all
 from cutaway.pictures.decode import BadPictureError, Form, decode
 from cutaway.pictures.place import Listing, Place
 
-_VERSION = 1
+_VERSION = 2
+"""Raised whenever the same file is decoded to other pixels."""
+
 _MAKING = ".making"
+_ENTRY = re.compile(r"[0-9a-f]{32}")
+_OWN = {"index.json", "pixels", "lock"}
 _TRIES = 100
 
 
@@ -76,7 +82,9 @@ def decoded(place: Place, form: Form) -> Cached:
         with _no_collection():
             listing = place.list()
             stamp = listing.digest()
-    about = {"version": _VERSION, "path": str(place.path.absolute()), "form": asdict(form)}
+    # What one Pillow can't read another can.
+    reader = f"Pillow {PIL.__version__}"
+    about = {"version": _VERSION, "reader": reader, "path": str(place.path.absolute()), "form": asdict(form)}
     about = json.loads(json.dumps(about))  # tuples are lists in a file
     folder = cache_folder() / "images" / _digest(json.dumps(about, sort_keys=True), stamp)[:32]
     return _load(folder) or _make(folder, place, listing or place.list(), form, about)
@@ -253,18 +261,35 @@ def _sync(path: Path) -> None:
 def _remove_leftovers(folder: Path) -> None:
     """Remove what killed processes were making."""
     for leftover in folder.glob(f"*{_MAKING}"):
+        if not _ENTRY.match(leftover.name):
+            continue
         with suppress(StoreError, OSError), locked(leftover):
             shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _remove_older(folder: Path, about: dict[str, Any]) -> None:
     """Remove entries of the same place and form whose content has changed since."""
-    for entry in folder.parent.iterdir():
-        if entry == folder or entry.name.endswith(_MAKING):
+    for entry in _entries(folder.parent):
+        if entry == folder:
             continue
         values = _description(entry)
-        if values is None or all(values.get(key) == value for key, value in about.items()):
+        same = ("path", "form")
+        if values is None or all(values.get(key) == about[key] for key in same):
             shutil.rmtree(entry, ignore_errors=True)
+
+
+def _entries(folder: Path) -> list[Path]:
+    """The entries in the cache's folder. What else lies there is somebody's own, and stays."""
+    if not folder.is_dir():
+        return []
+    return [
+        entry
+        for entry in folder.iterdir()
+        if _ENTRY.fullmatch(entry.name)
+        and entry.is_dir()
+        and not entry.is_symlink()
+        and {file.name for file in entry.iterdir()} <= _OWN
+    ]
 
 
 def _description(entry: Path) -> dict[str, Any] | None:
@@ -299,9 +324,9 @@ def cache_entries() -> list[CacheEntry]:
     """What the cache holds, the one used last first."""
     base = cache_folder() / "images"
     found = []
-    for entry in base.iterdir() if base.is_dir() else ():
+    for entry in _entries(base):
         values = _description(entry)
-        if values is not None and not entry.name.endswith(_MAKING):
+        if values is not None:
             shape, images = tuple(values["shape"]), len(values["names"])
             told = CacheEntry(entry, values["path"], images, shape, _size(entry))
             found.append((entry.stat().st_mtime, told))
@@ -314,10 +339,9 @@ def clear_cache() -> int:
     base = cache_folder() / "images"
     if base.is_dir():
         _remove_leftovers(base)
-        for entry in base.iterdir():
-            if entry.is_dir() and not entry.name.endswith(_MAKING):
-                freed += _size(entry)
-                shutil.rmtree(entry, ignore_errors=True)
+        for entry in _entries(base):
+            freed += _size(entry)
+            shutil.rmtree(entry, ignore_errors=True)
     return freed
 
 

@@ -77,7 +77,9 @@ def decode(file: Path | BinaryIO, form: Form) -> Pixels:
             channels = form.channels or (1 if _is_grey(picture) else 3)
             if form.sides:
                 _reduce(picture, form.sides)
-            upright = _plain(ImageOps.exif_transpose(picture), channels)
+            # TIFF's 16 bits without a sign have a mode of their own; its others are all "I".
+            wide = picture.format == "TIFF" and picture.mode == "I"
+            upright = _plain(ImageOps.exif_transpose(picture), channels, wide=wide)
             if form.sides and (upright.height, upright.width) != form.sides:
                 upright = _fitted(upright, form.sides, form.fit)
             pixels = np.array(upright)
@@ -108,12 +110,18 @@ def _reduce(picture: Image.Image, sides: tuple[int, int]) -> None:
         picture.draft(None, (int(picture.width / shrink), int(picture.height / shrink)))
 
 
-def _plain(picture: Image.Image, channels: int) -> Image.Image:
-    """Grey or colour, 8 bits, on white paper."""
+def _plain(picture: Image.Image, channels: int, *, wide: bool = False) -> Image.Image:
+    """Grey or colour, 8 bits, on white paper; ``wide`` where whole numbers may have more than 16 bits."""
     # 16 bits do not fit Pillow's own conversion to 8: it would clip instead of scale.
     if picture.mode.startswith("I"):
         values = np.asarray(picture, np.float64)
-        picture = Image.fromarray((values / 65535 * 255).clip(0, 255).round().astype(np.uint8))
+        low, high = values.min(), values.max()
+        if not 0 <= low <= high <= 65535 or (wide and high <= 255):
+            raise BadPictureError(
+                f"its values are whole numbers from {low:g} to {high:g}, with a sign or of 32 bits; "
+                "save it with 8 bits, or 16 without a sign"
+            )
+        picture = Image.fromarray((values / 65535 * 255).round().astype(np.uint8))
     if picture.mode == "F":
         picture = Image.fromarray(_bytes(np.asarray(picture, np.float64)))
     if picture.has_transparency_data:

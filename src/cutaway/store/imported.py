@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from cutaway.config import Experiment, load_experiment
 from cutaway.data import Framing, Preprocess
+from cutaway.data.images import told_apart
 from cutaway.errors import ConfigError, CutawayError, DataError, NotFoundError
 from cutaway.nets import ZOO, Shape, find_net, plan
 from cutaway.nets.builder import build
@@ -59,7 +60,7 @@ def import_weights(
     names = published_names(planned, {key: tuple(value.shape) for key, value in tensors.items()})
     state = build(planned, seed=0).state_dict()
     state |= {ours: tensors[theirs].to(state[ours].dtype) for ours, theirs in names.items()}
-    labels = tuple(classes) or tuple(f"class {number}" for number in range(planned.output_shape[0]))
+    labels = told_apart(classes) or tuple(f"class {number}" for number in range(planned.output_shape[0]))
     if len(labels) != planned.output_shape[0]:
         raise ConfigError(f"There are {len(labels)} class names but the net has {planned.output_shape[0]}.")
     published = (ZOO[net].mean, ZOO[net].deviation) if net in ZOO else ((), ())

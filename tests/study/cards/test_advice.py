@@ -358,14 +358,14 @@ def test_a_probe_that_reads_as_well_behind_random_weights() -> None:
 
 
 def test_a_knockout_that_costs_nothing_suggests_an_ablation() -> None:
-    cheap = Knocked(0.99, 0.001, 3, 0.0, 4, 4, 1000, 10)
-    dear = Knocked(0.99, 0.88, 3, 0.1, 4, 4, 1000, 10)
+    cheap = Knocked(0.99, 0.001, 3, 0.0, 4, 4, 1000, 0.1)
+    dear = Knocked(0.99, 0.88, 3, 0.1, 4, 4, 1000, 0.1)
     assert only(some_card(knocked=cheap))[1] == (
         '0.1 points are lost when conv1 tells nothing: try -conv1 (a study with edits = "-conv1" tells).'
     )
     assert advice(some_card(knocked=dear)) == []
     assert advice(some_card(knocked=cheap, removable=False)) == []
-    by_chance = Knocked(0.11, 0.001, 3, 0.0, 4, 4, 1000, 10)
+    by_chance = Knocked(0.11, 0.001, 3, 0.0, 4, 4, 1000, 0.1)
     assert advice(some_card(knocked=by_chance)) == [], "a net that knows nothing has nothing to lose"
 
 
@@ -384,3 +384,11 @@ def test_what_a_study_carries_comes_first() -> None:
 def test_a_margin_that_is_none_is_refused(margin: float) -> None:
     with pytest.raises(ConfigError, match="points above 0"):
         advice(some_card(), margin=margin)
+
+
+def test_a_net_that_names_the_commonest_class_knows_nothing() -> None:
+    """Nine of ten images are of one class: to be right of nine of ten takes no knowledge."""
+    always = Knocked(0.90, 0.0, 3, 0.0, 4, 4, 1000, 0.9)
+    assert not always.knows
+    assert advice(some_card(knocked=always)) == []
+    assert Knocked(0.95, 0.0, 3, 0.0, 4, 4, 1000, 0.9).knows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -202,7 +203,15 @@ def listed(units: Sequence[int], most: int = 12) -> str:
 def file_name(look: str, *parts: Sequence[object] | None) -> str:
     """The name of a look's file: the method, then what was asked for, with signs that files may have."""
     words = [look, *(str(part) for given in parts for part in given or ())]
-    return re.sub(r"[^\w.@-]+", "_", "-".join(words))
+    name = re.sub(r"[^\w.@-]+", "_", "-".join(words))
+    if len(name.encode()) <= _LONGEST:
+        return name
+    # Longer ones a disk does not take. What is cut off still tells two of them apart.
+    return f"{name[: _LONGEST // 2]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+_LONGEST = 120
+"""Bytes of a file's name, without what comes behind it."""
 
 
 def _kind(path: Path) -> str:

@@ -80,12 +80,15 @@ class _Layout:
         # Folders are few and images many: what a folder means is found out once.
         ways = {folder: [*folder.split("/"), ""] if folder else [""] for folder in set(folders)}
         skip = _common_depth(list(ways.values()))
-        tops = {parts[skip] for parts in ways.values() if len(parts) > skip + 1}
-        by_split = any(_SPLITS.get(top.lower()) == "train" for top in tops)
+        # A class may be called "train": one that is a split has classes in it.
+        by_split = any(_split_of(parts[skip]) == "train" for parts in ways.values() if len(parts) > skip + 2)
         depth = skip + 1 if by_split else skip
+        within = not by_split and _splits_in_classes(list(ways.values()), skip)
         meant: dict[str, tuple[str, str] | None] = {}
         for folder, parts in ways.items():
-            into = _SPLITS.get(parts[skip].lower()) if by_split else "train"
+            into = _split_of(parts[skip]) if by_split else "train"
+            if within and len(parts) > skip + 1:
+                into = _split_of(parts[skip + 1])
             is_class = len(parts) >= depth + 2
             meant[folder] = (into, _shown(parts[depth])) if into and is_class else None
         unusable = {name for name, _ in found.skipped}
@@ -145,6 +148,17 @@ def _common_depth(names: Sequence[Sequence[str]]) -> int:
         if any(len(parts) < depth + 3 for parts in names):
             return depth
         depth += 1
+
+
+def _split_of(folder: str) -> str | None:
+    """The split that a folder's name stands for."""
+    return _SPLITS.get(folder.lower())
+
+
+def _splits_in_classes(names: Sequence[Sequence[str]], skip: int) -> bool:
+    """Whether every class has folders of splits in it, as in ``rose/train/1.jpg``, and nothing else."""
+    inner = [_split_of(parts[skip + 1]) for parts in names if len(parts) > skip + 1]
+    return "train" in inner and None not in inner
 
 
 def _class_folders(folders: Iterable[str], wrapping: Sequence[str], by_split: bool) -> set[str]:

@@ -14,12 +14,16 @@ import torch
 from numpy.typing import NDArray
 
 from cutaway.config import DataConfig
-from cutaway.data.images import Images, Split, make_split
+from cutaway.data.images import Images, Split, make_split, told_apart
 from cutaway.data.sources.registry import SOURCES, Source
 from cutaway.errors import ConfigError, DataError, NotFoundError
 
 LAYOUTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
-    "Keras": {"train": ("x_train", "y_train"), "test": ("x_test", "y_test")},
+    "Keras": {
+        "train": ("x_train", "y_train"),
+        "validation": ("x_val", "y_val"),
+        "test": ("x_test", "y_test"),
+    },
     "MedMNIST": {
         "train": ("train_images", "train_labels"),
         "validation": ("val_images", "val_labels"),
@@ -167,7 +171,7 @@ def _classes(path: Path, names: set[str], found: Mapping[str, tuple[Array, Array
     array = _array(path, "classes", names)
     if array.dtype.kind not in "US" or array.ndim != 1:
         raise DataError(f"{path}: classes is {array.dtype} of {_times(array.shape)}, not a list of strings.")
-    return tuple(v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in array.tolist())
+    return told_apart([v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in array.tolist()])
 
 
 def _times(shape: tuple[int, ...]) -> str:

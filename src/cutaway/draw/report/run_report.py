@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from cutaway import __version__
-from cutaway.data import Images
+from cutaway.data import Split
 from cutaway.draw.curves import MEASURES, SPLIT_COLOURS, plot_measure
 from cutaway.draw.diagram import flow_diagram
 from cutaway.draw.dynamics import plot_dynamic
@@ -58,17 +58,20 @@ def report_run(run: Run) -> str:
         StoreError: its checkpoint is damaged.
     """
     subject, images, epochs = run.subject(), run.images(), run.epochs()
-    test = images.split("test")
+    # A run may have been trained on all there is.
+    held = next(name for name in ("test", "validation", "train") if name in images.splits)
+    test = images.split(held)
     said = answers(subject, test)
     chosen = _one_of_each(said)
-    maps, left_out = _maps(subject, images, chosen)
+    maps, left_out = _maps(subject, images.classes, test, chosen)
     row = run.row
     return TEMPLATES.get_template("page.html.jinja").render(
         run=row,
         status=run.status,
         created=datetime.fromtimestamp(row.created, UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=__version__,
-        facts=_facts(subject, run, epochs, said),
+        facts=_facts(subject, run, epochs, said, held),
+        held={"train": "training"}.get(held, held),
         plan=subject.plan,
         describe=describe,
         flow=flow_diagram(subject.plan) if subject.plan else "",
@@ -79,7 +82,7 @@ def report_run(run: Run) -> str:
         curves=_curves(epochs),
         layers=_layers(run.measured()),
         confusion=_confusion(said),
-        mistakes=_mistakes(said, images),
+        mistakes=_mistakes(said, test),
         wrong=len(said.mistakes()),
         tested=len(test),
         kernels=_kernels(subject),
@@ -88,11 +91,13 @@ def report_run(run: Run) -> str:
     )
 
 
-def _facts(subject: Subject, run: Run, epochs: list[EpochRow], said: Answers) -> list[tuple[str, str]]:
+def _facts(
+    subject: Subject, run: Run, epochs: list[EpochRow], said: Answers, held: str
+) -> list[tuple[str, str]]:
     """The numbers at the head of the page."""
     best = next((row for row in reversed(epochs) if row.best), None)
-    facts = [("test error", f"{said.error():.2%}")]
-    if best and "validation" in best.scores:
+    facts = [(f"{held} error", f"{said.error():.2%}")]
+    if best and held == "test" and "validation" in best.scores:
         facts.append(("validation error", f"{best.scores['validation'].top1_error:.2%}"))
     if subject.plan:
         facts.append(("parameters", f"{subject.plan.parameters:,}"))
@@ -176,9 +181,8 @@ def _confusion(said: Answers) -> dict[str, Any] | None:
     return {"classes": said.classes, "rows": rows}
 
 
-def _mistakes(said: Answers, images: Images) -> list[dict[str, str]]:
-    """The surest mistakes while there is room, with the test image's own number."""
-    test = images.split("test")
+def _mistakes(said: Answers, test: Split) -> list[dict[str, str]]:
+    """The surest mistakes while there is room, with the image's own number."""
     shown: list[dict[str, str]] = []
     room = _MISTAKES_BUDGET
     for mistake in said.mistakes()[:_MOST_MISTAKES]:
@@ -233,25 +237,30 @@ def _one_of_each(said: Answers) -> list[int]:
     return chosen
 
 
-def _maps(subject: Subject, images: Images, chosen: list[int]) -> tuple[list[dict[str, Any]], int]:
-    """All feature maps of the chosen test images while there is room, and how many had none."""
-    test = images.split("test")
-    found = feature_maps(subject, test.batch(torch.as_tensor(chosen)))
-    limits = {layer: float(values.abs().max()) for layer, values in found.layers.items()}
-    blanks = {layer: found.blank(layer) for layer in found.layers}
+def _maps(
+    subject: Subject, classes: Sequence[str], test: Split, chosen: list[int]
+) -> tuple[list[dict[str, Any]], int]:
+    """All feature maps of the chosen images while there is room, and how many had none.
+
+    One image's maps at a time: those of a large net for all classes would not fit in memory.
+    """
+    limits: dict[str, float] = {}
+    for position in chosen:
+        for layer, values in feature_maps(subject, test.batch(torch.tensor([position]))).layers.items():
+            limits[layer] = max(limits.get(layer, 0.0), float(values.abs().max()))
     sections: list[dict[str, Any]] = []
     room = _MAPS_BUDGET
     for place, position in enumerate(chosen):
-        pictures = [
-            _map_picture(found, layer, place, limits[layer], blanks[layer][place]) for layer in limits
-        ]
-        uri = picture_uri(test.batch(torch.tensor([position]))[0])
+        image = test.batch(torch.tensor([position]))
+        found = feature_maps(subject, image)
+        pictures = [_map_picture(found, layer, limits[layer]) for layer in limits]
+        uri = picture_uri(image[0])
         room -= len(uri) + sum(len(picture.svg) for picture in pictures)
         if room < 0:
             return sections, len(chosen) - place
         sections.append(
             {
-                "name": images.classes[int(test.labels[position])],
+                "name": classes[int(test.labels[position])],
                 "number": int(test.index[position]),
                 "uri": uri,
                 "pictures": pictures,
@@ -260,8 +269,8 @@ def _maps(subject: Subject, images: Images, chosen: list[int]) -> tuple[list[dic
     return sections, 0
 
 
-def _map_picture(found: FeatureMaps, layer: str, place: int, limit: float, blank: torch.Tensor) -> _Picture:
-    maps = found.layers[layer][place]
+def _map_picture(found: FeatureMaps, layer: str, limit: float) -> _Picture:
+    maps, blank = found.layers[layer][0], found.blank(layer)[0]
     shape = "×".join(map(str, maps.shape))
     silent = int(blank.sum())
     told = f"{shape}; ±{limit:.3g}" + (f"; {silent} of {len(maps)} blank" if silent else "")

@@ -229,6 +229,21 @@ def _draw_points(axes: Axes, points: Sequence[_Point]) -> None:
         if not math.isnan(at.low) and at.high > at.low:
             axes.plot((at.low, at.high), (error.mean, error.mean), color=colour, linewidth=0.9, alpha=0.7)
         axes.plot([at.mean], [error.mean], **style)
+        _mark_cut(axes, point, colour)
+
+
+def _mark_cut(axes: Axes, point: _Point, colour: Any) -> None:
+    """An arrow where an interval goes on outside of the frame."""
+    (left, right), (below, above) = axes.get_xlim(), axes.get_ylim()
+    cost, error = point.cost, point.error
+    for is_out, x, y, marker in (
+        (error.low < below, cost.mean, below, "v"),
+        (error.high > above, cost.mean, above, "^"),
+        (cost.low < left, left, error.mean, "<"),
+        (cost.high > right, right, error.mean, ">"),
+    ):
+        if is_out:
+            axes.plot([x], [y], marker=marker, color=colour, markersize=4, clip_on=False)
 
 
 def _add_labels(

@@ -181,7 +181,6 @@ def graphs(
         recording(subject.model, layers) as record,
     ):
         careful: list[Rules] = []
-        known: list[bool] = []
         # Of our own nets it is known that no layer asks for maps in the default layout.
         folding = Folding(subject.model, layers, last=subject.plan is not None)
 
@@ -210,9 +209,6 @@ def graphs(
             # Around the recording, which counts the model's calls and not those that rules make.
             with mode or nullcontext():
                 recorded = folded(record, apply, folding, to_end=to_end)
-            if recorded.result is not None and not known:
-                subject.refuse_probabilities(recorded.result.detach())
-                known.append(True)
             if rules and rules.otherwise == "refuse":
                 ends = [] if recorded.result is None else [recorded.result.grad_fn]
                 refuse_unseen(rules, [*ends, *(edge.node for edge in recorded.edges.values())])

@@ -47,7 +47,7 @@ def readings(subject: Subject, targets: Sequence[Target]) -> Iterator[Roots]:
     )
     folding = Folding(subject.model, inner, last=True)
     # Convolutions alone run half as long again in the default layout (six of them, 16 images of 32×32).
-    layout, is_known = torch.channels_last, False
+    layout = torch.channels_last
     with (
         keeping,
         torch.inference_mode(False),
@@ -68,7 +68,7 @@ def readings(subject: Subject, targets: Sequence[Target]) -> Iterator[Roots]:
                 return folded(record, apply, folding, to_end=to_end)
 
         def roots(inputs: Tensor) -> list[Tensor]:
-            nonlocal layout, is_known
+            nonlocal layout
             try:
                 recorded = pass_over(inputs)
             except ConfigError as error:
@@ -77,9 +77,6 @@ def readings(subject: Subject, targets: Sequence[Target]) -> Iterator[Roots]:
                     raise
                 layout = torch.preserve_format
                 recorded = pass_over(inputs)
-            if to_end and not is_known:
-                subject.refuse_probabilities(recorded.result)
-                is_known = True
             return [
                 recorded.result if target.layer is None else recorded.values[target.layer][: len(inputs)]
                 for target in targets

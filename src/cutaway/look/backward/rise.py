@@ -81,7 +81,7 @@ def rise(
             behind = as_images(subject, grounds.to(inputs).expand_as(inputs))
             found = roots(inputs)
             seeds = [target.seed(root) for target, root in zip(chosen, found, strict=True)]
-            values.append(_values(chosen, seeds, found, of))
+            values.append(_values(subject, chosen, seeds, found, of))
             refuse_nan(subject, inputs, {"the target": values[-1]})
             total = torch.zeros(len(chosen), count, *size, dtype=torch.float64)
             for masks in _some(random_masks(size, samples, grid, shown, seed), subject.batch or AT_ONCE):
@@ -90,7 +90,7 @@ def rise(
                     mixed = behind[image] + seen * (pictures[image] - behind[image])
                     mixed = mixed if pictures is inputs else mixed.movedim(1, 3)
                     scores = _values(
-                        chosen, [one[image : image + 1] for one in seeds], roots(mixed), of
+                        subject, chosen, [one[image : image + 1] for one in seeds], roots(mixed), of
                     )  # (T, masks)
                     refuse_nan(subject, inputs, {"the target of a masked image": scores})
                     total[:, image] += torch.einsum("tm,mhw->thw", scores, masks.double())
@@ -137,10 +137,12 @@ def _some(masks: Iterator[Tensor], count: int) -> Iterator[Tensor]:
         yield torch.stack(part)
 
 
-def _values(targets: Sequence[Target], seeds: Sequence[Tensor], roots: Sequence[Tensor], of: Of) -> Tensor:
+def _values(
+    subject: Subject, targets: Sequence[Target], seeds: Sequence[Tensor], roots: Sequence[Tensor], of: Of
+) -> Tensor:
     """What targets come to, ``(T, n)`` float64 on the CPU."""
     found = []
     for target, seed, root in zip(targets, seeds, roots, strict=True):
-        read = root.softmax(1) if of == "probability" and target.layer is None else root
+        read = subject.softmax(root) if of == "probability" and target.layer is None else root
         found.append(value(seed, read))
     return torch.stack(found).cpu()

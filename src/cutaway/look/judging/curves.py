@@ -143,7 +143,7 @@ def _curves(
             (logits,) = roots(torch.where(changed, behind[at], before[at]))
             if int(labels.min()) < 0 or int(labels.max()) >= logits.shape[1]:
                 raise ConfigError(f"classes should be from 0 to {logits.shape[1] - 1}.")
-            found.append(logits.double().softmax(1).gather(1, labels[at, None])[:, 0].cpu())
+            found.append(subject.softmax(logits.double()).gather(1, labels[at, None])[:, 0].cpu())
     return Curves(counts.double() / heats[0].numel(), torch.cat(found).view(len(images), -1))
 
 

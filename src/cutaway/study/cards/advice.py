@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from fnmatch import fnmatchcase
 
 from cutaway.errors import ConfigError
 from cutaway.study.cards.card import Evidence, LayerCard, LayerCards, Retrained
@@ -275,8 +276,18 @@ def _share(change: float, *, counted: bool = False) -> str:
 
 
 def _untaught(found: Retrained) -> str:
-    """How a layer that does not learn is: what was pre-trained is not random."""
-    return "as pre-trained" if found.row.variant.experiment.pretrain.layers else "random"
+    """How layers that do not learn are: what was pre-trained is not random, and the classifier never is."""
+    variant = found.row.variant
+    weighted = [row.name for row in variant.plan.rows if row.parameters] if variant.plan else []
+    taught = {
+        layer
+        for layer in variant.layers
+        if layer not in weighted[-1:]
+        and any(fnmatchcase(layer, pattern) for pattern in variant.experiment.pretrain.layers)
+    }
+    if not taught:
+        return "random"
+    return "as pre-trained" if taught >= set(variant.layers) else "frozen"
 
 
 def _open(margin: float) -> str:

@@ -158,7 +158,7 @@ class Knocked:
         spare: units that cost no accuracy, each alone.
         units: how many there are.
         images: that were classified again.
-        classes: that there are.
+        chance: the accuracy of always naming the commonest class.
     """
 
     accuracy: float
@@ -168,13 +168,13 @@ class Knocked:
     spare: int
     units: int
     images: int
-    classes: int
+    chance: float
 
     @property
     def knows(self) -> bool:
         """Whether the net is surely right more often than by chance: others have nothing to lose."""
         _, wrong = wilson(round((1 - self.accuracy) * self.images), self.images)
-        return 1 - wrong > 1 / self.classes
+        return 1 - wrong > self.chance
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,7 @@ class Looks:
             return Evidence(missing="it gives the logits" if last else other)
         return _evidence(
             self._knockout,
-            lambda found: _knocked(found, name),
+            lambda found: _knocked(found, name, self._commonest),
             f"knockout to the mean on {self._images:,} validation images",
         )
 
@@ -239,6 +239,12 @@ class Looks:
         names = list(dict.fromkeys(watched))
         return self._looked(Part.UNITS, lambda held: activity(self._subject, held, names))
 
+    @property
+    def _commonest(self) -> float:
+        """The share of the commonest class among the images that all is measured on."""
+        labels = self._held.labels if self._held is not None else torch.zeros(1, dtype=torch.int64)
+        return float(labels.bincount().max()) / len(labels)
+
     @cached_property
     def _knockout(self) -> Knockout | str:
         def look(held: Split) -> Knockout | str:
@@ -289,7 +295,7 @@ def _evidence(found: R | str, value: Callable[[R], T], source: str) -> Evidence[
     return Evidence(missing=found) if isinstance(found, str) else Evidence(value(found), source)
 
 
-def _knocked(found: Knockout, name: str) -> Knocked:
+def _knocked(found: Knockout, name: str, chance: float) -> Knocked:
     lost = found.lost(name)
     dearest = int(lost.argmax())
     return Knocked(
@@ -300,5 +306,5 @@ def _knocked(found: Knockout, name: str) -> Knocked:
         int((lost <= 0).sum()),
         len(lost),
         found.images,
-        len(found.classes),
+        chance,
     )
