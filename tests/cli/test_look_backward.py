@@ -267,6 +267,8 @@ def test_gradcam_says_where_there_is_nothing(cutaway: Command, store: Path, tmp_
         (["saliency", "--against", "3", "--class", "3"], 2, "another class than 3 itself"),
         (["saliency", "--against", "3", "--image", "0", "--image", "1"], 2, "--against needs the --class"),
         (["saliency", "--unit", "3"], 2, "--unit needs the --layer"),
+        (["saliency", "--place", "sum"], 2, "--place is of a unit's map: give its --layer"),
+        (["gradcam", "--unit", "3"], 2, "--unit needs the --of"),
         (["saliency", "--layer", "conv2"], 2, "Which unit of conv2"),
         (["saliency", "--layer", "conv2", "--unit", "0", "--class", "1"], 2, "not for both"),
         (["saliency", "--layer", "conv9", "--unit", "0"], 3, 'Did you mean "conv'),

@@ -213,6 +213,7 @@ def test_few_images_are_shown_and_all_are_measured(
     ("words", "told"),
     [
         (["maximize", "last", "--unit", "1"], "--unit needs the --layer"),
+        (["maximize", "last", "--class", "1", "--compare", "--diverse", "2"], "no --diverse, no --generator"),
         (["maximize", "last", "--layer", "conv1", "--class", "3"], "not for both"),
         (["maximize", "last", "--layer", "conv9"], "conv9"),
         (["maximize", "last", "--tv", "-1"], "should be 0 or more"),

@@ -231,10 +231,14 @@ def test_a_ledger_of_before_is_brought_up(tmp_path: Path, monkeypatch: pytest.Mo
     row = PretrainRow(1, 1, "conv1", 0.5, None, None, 2.0)
     with monkeypatch.context() as patch:
         patch.setattr(module, "_MIGRATIONS", module._MIGRATIONS[:2])
-        old = Ledger(Database(tmp_path / "ledger.sqlite"))
-        old.add_run("abc", "old", "", "")
+        with Database(tmp_path / "ledger.sqlite").writing() as database:
+            database.execute(
+                "INSERT INTO run (id, name, status, created, versions, experiment) "
+                "VALUES ('abc', 'old', 'finished', 0, '', '')"
+            )
     ledger = Ledger(Database(tmp_path / "ledger.sqlite"))
     assert ledger.pretrain_epochs("abc") == []
+    assert [(run.name, run.images) for run in ledger.runs()] == [("old", "")]
     ledger.add_pretrain_epoch("abc", row)
     assert ledger.pretrain_epochs("abc") == [row]
 

@@ -96,7 +96,7 @@ def test_what_was_trained_otherwise_is_trained_here(studies: Studies, changes: d
 
 def test_other_versions_train_for_themselves(studies: Studies, monkeypatch: pytest.MonkeyPatch) -> None:
     studies.run()
-    monkeypatch.setattr("cutaway.study.archive.__version__", "0.0.1")
+    monkeypatch.setattr("cutaway.store.store.__version__", "0.0.1")
     _, trained = studies.run(seeds=2)
     assert ("base", 0) in trained
 

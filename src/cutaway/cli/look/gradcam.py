@@ -45,7 +45,7 @@ def gradcam(
     from cutaway.look import gradcam as find
 
     view = options.open(run)
-    asked = target.asked(view, of, unit, place)
+    asked = target.asked(view, of, unit, place, "--of")
     found = find(view.subject, asked.images, asked.targets, layer)
     layers = {
         name: {"shape": list(maps.shape[2:]), "largest": maps.flatten(2).amax(2).tolist()}
@@ -100,7 +100,7 @@ def guided_gradcam(
     from cutaway.look.backward.methods import last_maps
 
     view = options.open(run)
-    asked = target.asked(view, of, unit, place)
+    asked = target.asked(view, of, unit, place, "--of")
     name = layer or last_maps(view.subject)
     found = find(view.subject, asked.images, asked.targets, name, otherwise=otherwise)
     settings = {"layer": name, "otherwise": otherwise}

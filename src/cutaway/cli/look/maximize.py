@@ -64,6 +64,7 @@ def maximize(
     generator
         change the code of the generator that cutaway look train-prior made, in place of pixels
     """
+    from cutaway.errors import ConfigError
     from cutaway.look.optimising import Recipe, load_generator
     from cutaway.look.optimising import maximize as find
 
@@ -72,6 +73,8 @@ def maximize(
     dataset = view.split(split)
     chosen = recipe.recipe(Recipe())
     asked = [classes, [layer] if layer else None, unit, [] if place == "sum" else [place]]
+    if compare and (generator or diverse > 1):
+        raise ConfigError("--compare makes one image of each target in pixels: no --diverse, no --generator.")
     if compare:
         from cutaway.look.optimising import compare_priors
 

@@ -108,9 +108,14 @@ class ClassOptions:
     scale: MapScaleName = "image"
 
     def asked(
-        self, view: View, layer: str | None = None, units: Sequence[int] = (), place: str = "max"
+        self,
+        view: View,
+        layer: str | None = None,
+        units: Sequence[int] = (),
+        place: str = "max",
+        option: str = "--layer",
     ) -> Asked:
-        """The images and the targets.
+        """The images and the targets; ``option`` is how the command calls the layer.
 
         Raises:
             ConfigError: options that contradict each other, or a place that is none.
@@ -125,7 +130,9 @@ class ClassOptions:
         predicted = tuple(known[number] if known else str(number) for number in numbers)
         stems = [Path(name).stem for name in self.image]
         if layer is None and units:
-            raise ConfigError("--unit needs the --layer that it belongs to.")
+            raise ConfigError(f"--unit needs the {option} that it belongs to.")
+        if layer is None and place != "max":
+            raise ConfigError(f"--place is of a unit's map: give its {option} and --unit, too.")
         if layer is not None:
             if self.classes or self.against is not None:
                 raise ConfigError("Ask for classes or for units of a layer, not for both.")

@@ -33,7 +33,10 @@ def p_value(p: float) -> str:
     """A p-value: "0.012", "<0.001"."""
     if math.isnan(p):
         return NOTHING
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+    if p < 0.001:
+        return "<0.001"
+    # A verdict hangs on which side of 0.05 it is.
+    return f"{p:.4f}" if f"{p:.3f}" == "0.050" and p != 0.05 else f"{p:.3f}"
 
 
 def value(measure: Measure, number: float) -> str:

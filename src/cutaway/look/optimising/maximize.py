@@ -129,7 +129,8 @@ def maximize(
     space = PixelSpace.of(subject)
     every = [target for target in wanted for _ in range(diverse)]
     begin = started(start, subject.input_shape, len(every), recipe.seed)
-    subject.predict(space.inputs(begin[:1]))  # what it refuses is told before the work
+    if any(target.layer is None for target in wanted):
+        subject.predict(space.inputs(begin[:1]))  # what it refuses is told before the work
     if diverse > 1:
         begin = _unlike(begin, diverse, recipe.seed)
     parts: list[tuple[list[int], Ascended]] = []
