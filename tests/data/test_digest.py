@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cutaway.data import Images, Split, fingerprint
+from cutaway.data import Images, Split, division, fingerprint
 
 
 def make() -> Images:
@@ -54,3 +54,22 @@ def test_where_pixels_lie_does_not_matter() -> None:
     split = images.splits["validation"]
     own = Split(split.pixels.clone(), split.labels, torch.arange(4))
     assert fingerprint(replace(images, splits={**images.splits, "validation": own})) == fingerprint(images)
+
+
+def test_a_division_tells_labels_classes_splits_and_files_apart_and_not_pixels() -> None:
+    images = make()
+    labels = images.splits["train"].labels.clone()
+    labels[7] = (labels[7] + 1) % 3
+    names = tuple(f"{at}.png" for at in range(5))
+    others = [
+        changed(images, "train", labels=labels),
+        changed(images, "validation", index=torch.tensor([8, 11, 9, 10])),
+        changed(images, "train", labels=labels[:7], index=torch.arange(7)),
+        replace(images, classes=("a", "b", "d")),
+        replace(images, splits={name: images.splits[name] for name in ("train", "test")}),
+        changed(images, "test", names=names),
+        changed(images, "test", names=("9.png", *names[1:])),
+    ]
+    found = [division(other) for other in (images, *others)]
+    assert len(set(found)) == len(found)
+    assert division(changed(images, "test", store=images.splits["test"].store ^ 1)) == found[0]

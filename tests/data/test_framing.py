@@ -275,7 +275,19 @@ def test_figures_of_many_sizes_and_places_are_not_framed() -> None:
         image[0, 1 + top : 3 + top + size % 14, 1 + left : 3 + left + size % 14] = 200
     split = Split(images, torch.zeros(200, dtype=torch.int64), torch.arange(200))
     framing = Framing.measured(split)
-    assert framing == Framing((1, 32, 32))
+    assert framing == Framing((1, 32, 32), ground=0)
     picture, notes = framing(images[3])
     assert torch.equal(picture, images[3])
     assert notes == ()
+    # On other paper they are inverted, but stay where they are; an empty one stays empty.
+    picture, notes = framing(255 - images[3])
+    assert torch.equal(picture, images[3])
+    assert notes == ("inverted",)
+    assert framing(torch.zeros(1, 32, 32, dtype=torch.uint8))[1] == ()
+
+
+def test_letters_of_many_heights_are_framed() -> None:
+    split = load_source(DataConfig(source="drawn", characters="AaBbCc")).split("train")
+    framing = Framing.measured(split)
+    assert framing.extent > 0
+    assert framing(255 - split.batch(torch.tensor([0]))[0])[1][0].endswith("inverted")

@@ -239,6 +239,11 @@ def test_keras_names_with_a_validation_split(tmp_path: Path) -> None:
 
 def test_classes_of_one_name_are_told_apart(tmp_path: Path) -> None:
     found = load(
-        save(tmp_path, images=pixels(4, 5, 6), labels=LABELS, classes=np.array(["crane", "hat", "crane"]))
+        save(
+            tmp_path,
+            images=pixels(4, 5, 6),
+            labels=LABELS,
+            classes=np.array(["crane", "hat", "crane", "crane (2)"]),
+        )
     )
-    assert found.classes == ("crane", "hat", "crane (2)")
+    assert found.classes == ("crane", "hat", "crane (2)", "crane (2) (2)")

@@ -590,10 +590,12 @@ def test_what_is_not_its_own_stays(root: Path, cache: Path, name: str) -> None:
     mine = cache / name
     mine.mkdir(parents=True)
     (mine / "holiday.jpg").write_bytes(b"the only copy")
+    (cache / "empty").mkdir()
     load(root)
     (root / "0.png").unlink()
     load(root)
     clear_cache()
+    assert (cache / "empty").is_dir()
     if name == "0" * 32 + ".1.aa.making":
         return  # nobody but the cache calls a folder so
     assert (mine / "holiday.jpg").read_bytes() == b"the only copy"

@@ -287,9 +287,8 @@ def test_images_that_changed_since_are_refused_not_divided_anew(
     with pytest.raises(DataError, match="Put them back as they were, or train anew"):
         resume(run, extend=1)
     assert run.experiment.train.epochs == 1
-    _arrays(path, 200, seed=1)
-    with pytest.raises(DataError, match="have changed"):
-        run.images()
+    _arrays(path, 200, seed=1)  # as another decoder may give them: divided as they were
+    assert len(run.images().split("test")) == 40
     _arrays(path, 200)
     assert cutaway(*command)[0] == 0
     assert resume(run, extend=1).status == "finished"

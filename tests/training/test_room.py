@@ -172,37 +172,6 @@ def test_auto_is_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
         find_room(recipe, PLAIN, CPU)
 
 
-# Batch norm of one value. --------------------------------------------------------------------------
-
-VECTORS = plan(parse_net("conv 8 5x5 | globalpool | flatten | dense 9 | batchnorm | dense 10"), (1, 28, 28))
-PLACES = plan(parse_net("conv 8 28x28 | eye: batchnorm | flatten | dense 10"), (1, 28, 28))
-
-
-@pytest.mark.parametrize(("planned", "name"), [(VECTORS, "batchnorm1"), (PLACES, "eye")])
-@pytest.mark.parametrize(
-    ("recipe", "mend"),
-    [
-        ({"batch": 1}, "--train.batch 2 or more"),
-        ({"batch": 8, "microbatch": 1, "split_batchnorm": True}, "micro-batches of 3 or more"),
-        ({"batch": 8, "microbatch": 2, "split_batchnorm": True}, "micro-batches of 3 or more"),
-    ],
-)
-def test_one_image_has_no_deviation(planned: Plan, name: str, recipe: dict[str, Any], mend: str) -> None:
-    with pytest.raises(ConfigError, match=f"^{name} has one value of each image.*{mend}"):
-        find_room(load_experiment(Experiment(), {"train": recipe}).train, planned, CPU)
-
-
-@pytest.mark.parametrize("batch", [2, 3])
-def test_several_images_have_one(batch: int) -> None:
-    assert find_room(load_experiment(Experiment(), {"train": {"batch": batch}}).train, VECTORS, CPU)
-    assert find_room(load_experiment(Experiment(), {"train": {"batch": 1}}).train, NORMED, CPU)
-
-
-def test_a_batch_of_one_is_not_recommended_where_it_would_be_refused() -> None:
-    with pytest.raises(ConfigError, match=r"Try more --memory\.$"):
-        found(VECTORS, takes(VECTORS, 2), batch=8)
-
-
 # A GPU holds the images, too. ----------------------------------------------------------------------
 
 GPU = torch.device("cuda")

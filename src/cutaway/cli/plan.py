@@ -252,7 +252,7 @@ def _found(net: str, shape: Shape | None, classes: int | None) -> tuple[NetSpec,
     if net.endswith(".toml") or (net in catalogue() and net not in ZOO):
         experiment = load_experiment(net)
         net = experiment.net
-        if shape is None or classes is None:
+        if shape is None or (classes is None and net.strip() in ZOO):
             from cutaway.data import load_source
 
             images = load_source(experiment.data)

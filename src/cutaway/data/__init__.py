@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cutaway.config import DataConfig
 from cutaway.data.augment import Augment, Varied
-from cutaway.data.digest import fingerprint
+from cutaway.data.digest import division, fingerprint
 from cutaway.data.framing import Framing
 from cutaway.data.images import Images, Split
 from cutaway.data.picture import read_picture
@@ -25,6 +25,7 @@ __all__ = [
     "Split",
     "Varied",
     "divide",
+    "division",
     "fingerprint",
     "gaussian_pyramid",
     "load_images",

@@ -1,4 +1,4 @@
-"""A fingerprint of images: that others have the same, in the same splits."""
+"""Fingerprints of images: that others have the same, and that they are divided alike."""
 
 from __future__ import annotations
 
@@ -26,6 +26,21 @@ def fingerprint(images: Images) -> str:
         chosen = torch.arange(_SOME) * len(split) // _SOME if few else torch.arange(len(split))
         for part in chosen.split(1000):
             found.update(_pixels(split, part).contiguous().numpy().data)
+    return found.hexdigest()[:16]
+
+
+def division(images: Images) -> str:
+    """Sixteen hexadecimal digits over how images are divided: classes, and the files and labels of splits.
+
+    Pixels are not read: another decoder may give them one grey level off.
+    """
+    found = hashlib.sha256(repr((images.classes, images.shape)).encode())
+    for name, split in images.splits.items():
+        found.update(f"/{name}/{len(split)}/".encode())
+        found.update(split.labels.cpu().contiguous().numpy().data)
+        found.update(split.index.cpu().contiguous().numpy().data)
+        if split.names:
+            found.update("\0".join(split.names[at] for at in split.index.tolist()).encode("utf-8", "replace"))
     return found.hexdigest()[:16]
 
 

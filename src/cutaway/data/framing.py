@@ -22,13 +22,8 @@ _SAMPLE = 2000  # images looked at; the measures below are medians and shares, s
 _NEAR = 8  # grey levels that still count as the ground
 _INK = 0.2  # share of the way from ground to figure at which ink begins
 _FAINTEST = 24  # grey levels between ground and figure below which a picture counts as blank
-
-
-_ALIKE = 0.25
-"""How much larger or smaller than the median the figures of images with one framing may be."""
-
-_NEARBY = 0.15
-"""How far from where they lie on the median, as a share of the frame's longer side."""
+_ALIKE = 0.25  # share by which figures of one size may be larger or smaller than the median
+_NEARBY = 0.15  # of the frame's longer side: how far figures of one place may lie from the median
 
 
 @dataclass(frozen=True)
@@ -38,7 +33,7 @@ class Framing:
     Args:
         shape: ``(C, H, W)`` of every image.
         ground: the grey value that figures stand on, 0 to 255; −1 where images fill their frame.
-        extent: the longer side of a figure, in pixels (median).
+        extent: the longer side of a figure, in pixels (median); 0 where all sizes and places occur.
         by_mass: figures are centred by their centre of mass rather than by their bounding box.
         centre: the row and the column that this centre lies at, in pixels (median).
         fit: how images of other proportions were brought to the shape.
@@ -86,11 +81,11 @@ class Framing:
         by_mass = spreads[0] < spreads[1]
         placed = masses if by_mass else middles
         row, column = placed.median(0).values.tolist()
-        # Figures of many sizes and places are not framed: how large they are and where they lie may tell.
+        # Figures of many sizes in many places stay as they are: how large and where may be what tells.
         off = (placed - placed.median(0).values).norm(dim=1) / max(shape[1:])
         odd = (sides - sides.median()).abs() / sides.median()
-        if (odd <= _ALIKE).float().mean() < 0.9 or (off <= _NEARBY).float().mean() < 0.9:
-            return cls(shape)
+        if (odd <= _ALIKE).float().mean() < 0.9 and (off <= _NEARBY).float().mean() < 0.9:
+            return cls(shape, int(ground))
         return cls(shape, int(ground), int(sides.median()), by_mass, (row, column))
 
     def __call__(self, picture: Tensor) -> tuple[Tensor, tuple[str, ...]]:
@@ -112,6 +107,10 @@ class Framing:
         paper = ring.median()
         figure = pixels.flatten()[(pixels - paper).abs().argmax()]
         contrast = float((figure - paper).abs())
+        if not self.extent:
+            turned = abs(float(paper) - self.ground) > _NEAR and (figure < paper) != (self.ground > 127)
+            filled, notes_of_it = self._filled(picture)
+            return (255 - filled, (*notes_of_it, "inverted")) if turned else (filled, notes_of_it)
         if contrast < _FAINTEST:
             raise DataError("there is nothing on it: a blank picture has no class")
         inverted = (figure < paper) != (self.ground > 127)

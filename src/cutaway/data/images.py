@@ -129,11 +129,12 @@ class Images:
 
 def told_apart(names: Sequence[str]) -> tuple[str, ...]:
     """Names of classes, of which repeated ones get a number: one name for two could mean neither."""
-    seen: dict[str, int] = {}
-    found = []
+    found: dict[str, None] = {}
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+        told, number = name, 2
+        while told in found:
+            told, number = f"{name} ({number})", number + 1
+        found[told] = None
     return tuple(found)
 
 

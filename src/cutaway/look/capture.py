@@ -159,7 +159,7 @@ class _Recorder:
         self.edges: dict[str, GradientEdge] = {}
         self.versions: dict[str, int] = {}
         self.memories: defaultdict[int, list[str]] = defaultdict(list)
-        self.lent: list[Tensor | None] = []
+        self.lent: list[tuple[Tensor, Tensor, int] | None] = []
         self.given: Counter[str] = Counter()
         self.gave: Counter[str] = Counter()
 
@@ -220,16 +220,20 @@ class _Recorder:
             return None
         # A view that is changed gets another operation, of its base, and the way back would pass by the one
         # that was recorded: a copy is changed in its place.
-        self.lent[-1] = args[0]
+        copy = args[0].clone()
+        self.lent[-1] = args[0], copy, copy._version
         self.rebased.update(names)
-        return (args[0].clone(), *args[1:])
+        return (copy, *args[1:])
 
     def behind_change(self, module: nn.Module, args: object, output: object) -> None:
         """Change what a copy was changed for: somebody may read it."""
-        del module, args
+        del module, args, output
         lent = self.lent.pop()
-        if lent is not None and isinstance(output, Tensor):
-            lent.copy_(output)
+        if lent is None:
+            return
+        value, copy, version = lent
+        if copy._version != version:  # a module that is called so need not change what it is given
+            value.copy_(copy)
 
     def record(self, forward: Callable[[], Any], *, to_end: bool = False) -> Recorded:
         """One forward pass; a second one with copies where a function worked in place on a value."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cutaway.look.backward.graph import float_inputs
 from cutaway.look.capture import capture
 from cutaway.look.reach import image_axes
 from cutaway.look.responses import LayerSize
@@ -72,7 +73,7 @@ def measured_windows(subject: Subject, layers: Sequence[str]) -> dict[str, Windo
     generator = torch.Generator().manual_seed(0)
     shape = subject.input_shape
     # Noise as the model takes it: in its kind of numbers, with rows and columns where they lie.
-    like = subject.inputs(torch.zeros(_NOISES, *shape, dtype=torch.uint8))
+    like = float_inputs(subject, torch.zeros(_NOISES, *shape, dtype=torch.uint8))
     images, others = (torch.randn(like.shape, generator=generator).to(like) for _ in range(2))
     axes = image_axes(like, subject)
     moved: dict[str, tuple[list[Tensor], list[Tensor]]] = {layer: ([], []) for layer in layers}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from cutaway.look.backward.graph import float_inputs
 from cutaway.look.capture import capture
 from cutaway.nets.subject import Subject
 
@@ -40,7 +41,7 @@ def reach(subject: Subject, image: Tensor, layer: str, unit: int, place: tuple[i
             if planned.name == layer:
                 rows, columns = planned.field.pixels(row, column, height, width)
                 return rows.start, columns.start, rows.stop, columns.stop
-    inputs = subject.inputs(image)
+    inputs = float_inputs(subject, image)
     axes = image_axes(inputs, subject)
     if axes is None:
         return 0, 0, height, width

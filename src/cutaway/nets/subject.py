@@ -98,6 +98,9 @@ class Subject:
 
         The model is applied in evaluation mode, ``chunk`` images at a time; modes, buffers and the
         random state are left as they were.
+
+        Raises:
+            ConfigError: as :meth:`logits` and :meth:`softmax` do.
         """
         chunk = self.batch or chunk
         with evaluating(self.model), torch.random.fork_rng(), torch.inference_mode():

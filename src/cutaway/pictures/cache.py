@@ -282,14 +282,15 @@ def _entries(folder: Path) -> list[Path]:
     """The entries in the cache's folder. What else lies there is somebody's own, and stays."""
     if not folder.is_dir():
         return []
-    return [
-        entry
-        for entry in folder.iterdir()
-        if _ENTRY.fullmatch(entry.name)
-        and entry.is_dir()
-        and not entry.is_symlink()
-        and {file.name for file in entry.iterdir()} <= _OWN
-    ]
+    return [entry for entry in folder.iterdir() if _ENTRY.fullmatch(entry.name) and _is_own(entry)]
+
+
+def _is_own(entry: Path) -> bool:
+    """Whether a folder has what an entry has and nothing else; not where another process removes it now."""
+    try:
+        return not entry.is_symlink() and {file.name for file in entry.iterdir()} <= _OWN
+    except OSError:
+        return False
 
 
 def _description(entry: Path) -> dict[str, Any] | None:

@@ -116,7 +116,7 @@ def _plain(picture: Image.Image, channels: int, *, wide: bool = False) -> Image.
     if picture.mode.startswith("I"):
         values = np.asarray(picture, np.float64)
         low, high = values.min(), values.max()
-        if not 0 <= low <= high <= 65535 or (wide and high <= 255):
+        if wide or not 0 <= low <= high <= 65535:
             raise BadPictureError(
                 f"its values are whole numbers from {low:g} to {high:g}, with a sign or of 32 bits; "
                 "save it with 8 bits, or 16 without a sign"

@@ -28,7 +28,7 @@ class RunRow:
         threads: CPU threads.
         versions: of Cutaway, PyTorch and Python.
         experiment: as TOML.
-        images: a fingerprint of those that it learns from and is scored on; empty where it has none.
+        images: a fingerprint of how its images are divided; empty where it has none.
     """
 
     id: str

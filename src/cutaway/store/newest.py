@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from cutaway.errors import NotFoundError, StoreError
+from cutaway.errors import StoreError
 from cutaway.nets import parse_net
 from cutaway.store.saved import Card, load_weights_file
 from cutaway.training import Checkpoint, Task
@@ -49,10 +49,10 @@ def _newest(folder: Path, say: Callable[[str], None] | None) -> tuple[Checkpoint
         return None
     try:
         return load_weights_file(last)
-    except (StoreError, NotFoundError) as damage:
+    except StoreError as damage:
         try:
             found = load_weights_file(previous)
-        except (StoreError, NotFoundError):
+        except StoreError:
             raise damage from None
         if say:
             position = found[1].position

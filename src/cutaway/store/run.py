@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cutaway.config import Experiment, dump_experiment, parse_experiment
-from cutaway.data import Images, fingerprint, load_images
+from cutaway.data import Images, division, load_images
 from cutaway.disk import is_locked, write_file
 from cutaway.errors import ConfigError, DataError, NotFoundError
 from cutaway.nets import parse_net, plan
@@ -199,16 +199,16 @@ class Run:
         return images
 
     def check_images(self, images: Images) -> None:
-        """Check that images are those of the run: one more or less, and all splits are drawn anew.
+        """Check that images are divided as they were: one more or less, and all splits are drawn anew.
 
         Raises:
-            DataError: they are others.
+            DataError: they are divided otherwise.
         """
         known = self.row.images
-        if known and fingerprint(images) != known:
+        if known and division(images) != known:
             raise DataError(
-                f"The images of run {self.id} have changed since it was begun: some that it learnt from "
-                "would be in the test split.\n"
+                f"The images of run {self.id} have changed since it was begun, and are divided otherwise: "
+                "some that it learnt from may be in the test split.\n"
                 f"Put them back as they were, or train anew: cutaway train {self.folder / 'experiment.toml'}"
             )
 

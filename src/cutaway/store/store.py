@@ -13,7 +13,7 @@ import torch
 
 from cutaway import __version__
 from cutaway.config import Experiment, dump_experiment
-from cutaway.data import Images, fingerprint
+from cutaway.data import Images, division
 from cutaway.disk import locked, make_folder, write_file
 from cutaway.errors import CutawayError, NotFoundError, StoreError
 from cutaway.store.database import Database
@@ -71,7 +71,7 @@ class Store:
 
         Args:
             experiment: complete.
-            images: that it learns from and is scored on; a fingerprint is kept, and the files left out.
+            images: that it learns from and is scored on; kept is how they are divided, and what was left out.
 
         Raises:
             StoreError: the store can't be written; then nothing is left behind.
@@ -84,7 +84,7 @@ class Store:
             if images and images.skipped:
                 listed = [{"file": name, "reason": reason} for name, reason in images.skipped]
                 write_file(run.folder / "skipped.json", json.dumps(listed, indent=1).encode())
-            seen = fingerprint(images) if images else ""
+            seen = division(images) if images else ""
             self.ledger.add_run(run.id, experiment.name, versions(), text, seen)
         except CutawayError:
             shutil.rmtree(run.folder, ignore_errors=True)

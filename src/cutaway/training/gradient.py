@@ -17,6 +17,7 @@ from cutaway.nets.builder import Net
 from cutaway.nets.dropout import rows_of_batch
 from cutaway.nets.order import faster_order, run
 from cutaway.nets.views import Views
+from cutaway.training.batches import parts
 from cutaway.training.divergence import find_cause
 from cutaway.training.objective import objectives
 from cutaway.training.precision import Precision
@@ -89,10 +90,10 @@ class Gradient:
         """One batch; the global random state stands where the step begins."""
         images = len(batch.labels)
         share = self._team.own(images)
-        parts = list(self._parts(share))
+        cut = list(self._parts(share))
         found = []
-        for part in parts:
-            with self._quiet(last=part is parts[-1]), self._precision.step():
+        for part in cut:
+            with self._quiet(last=part is cut[-1]), self._precision.step():
                 found.append(self._descend(batch, part, images))
         objective = torch.stack([result[0] for result in found]).sum()
         return Descent(
@@ -114,12 +115,8 @@ class Gradient:
 
     def _parts(self, share: slice) -> Iterator[slice]:
         """Some of a batch's images as micro-batches that fit in memory, about equal; mostly one."""
-        own = share.stop - share.start
-        # A batch that fits whole stays so with the image that was left over and joined it: batch norm.
-        whole = self._room.microbatch >= self._recipe.batch
-        count = 1 if whole else -(-own // self._room.microbatch)
-        for at in range(count):
-            yield slice(share.start + at * own // count, share.start + (at + 1) * own // count)
+        for begin, end in parts(share.stop - share.start, self._recipe.batch, self._room.microbatch):
+            yield slice(share.start + begin, share.start + end)
 
     def _quiet(self, *, last: bool) -> AbstractContextManager[object]:
         """Gradients go round once, behind the last micro-batch."""

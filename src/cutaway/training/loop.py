@@ -28,7 +28,7 @@ from cutaway.training.gradient import Gradient, step_seed
 from cutaway.training.optimiser import learning_rate, make_optimiser, set_rate
 from cutaway.training.precision import Precision, full_products
 from cutaway.training.pretraining import Pretraining
-from cutaway.training.room import Room, find_room, lone_norm
+from cutaway.training.room import Room, find_room
 from cutaway.training.score import Score, Tally, count
 from cutaway.training.task import Task
 from cutaway.training.team import ALONE, Team, losses
@@ -118,8 +118,7 @@ class _Training:
             for name, split in task.images.splits.items()
         }
         self.batches = batch_bounds(len(self.splits["train"]), self.recipe.batch)
-        alone = team.size > 1 and self.recipe.split_batchnorm and lone_norm(task.plan) is not None
-        check_shares(self.batches, team, 2 if alone else 1)
+        check_shares(self.batches, team)
         self.average = Average(self.net, self.recipe.average * len(self.batches))
         self.position = Position()
         self.tally = Tally(device)

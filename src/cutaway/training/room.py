@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -73,7 +72,6 @@ def find_room(recipe: TrainConfig, plan: Plan, device: torch.device, images: int
     microbatch = -(-recipe.batch // parts)
     if parts > 1 and not recipe.split_batchnorm:
         _refuse_batch_norm(plan, recipe, microbatch)
-    _refuse_lone_images(plan, microbatch, parts)
     step = training_memory(plan, microbatch, states).total
     # Scoring finds the memory of a training step at hand; more images in it run a little faster.
     wanted = max(CHUNK, fitting_batch(plan, MOST_CHUNK, step, training=False))
@@ -103,28 +101,7 @@ def _limit(recipe: TrainConfig, device: torch.device) -> int:
 def _refuse_batch_norm(plan: Plan, recipe: TrainConfig, microbatch: int) -> None:
     norms = [row.name for row in plan.leaves() if isinstance(row.layer.word, BatchNorm)]
     if norms:
-        smaller = "" if microbatch <= 2 and lone_norm(plan) else f"--train.batch {microbatch}, "
-        split = " or --train.split_batchnorm true" if smaller else ""
         raise ConfigError(
             f"A batch of {recipe.batch} does not fit, {microbatch} would; but {norms[0]} takes its mean over "
-            f"the whole batch. Try {smaller}more --memory{split}."
+            f"the whole batch. Try --train.batch {microbatch}, more --memory or --train.split_batchnorm true."
         )
-
-
-def lone_norm(plan: Plan) -> str | None:
-    """The first batch norm with one value of each image in a channel: one image alone has no deviation."""
-    for row in plan.leaves():
-        if isinstance(row.layer.word, BatchNorm) and math.prod(row.output_shape[1:]) == 1:
-            return row.name
-    return None
-
-
-def _refuse_lone_images(plan: Plan, microbatch: int, parts: int) -> None:
-    # Cut in twos, an odd batch leaves one image over.
-    name = lone_norm(plan) if microbatch == 1 or (parts > 1 and microbatch == 2) else None
-    if name is None:
-        return
-    mend = "--train.batch 2 or more" if parts == 1 else "micro-batches of 3 or more, by more --memory"
-    raise ConfigError(
-        f"{name} has one value of each image in a channel, and one image alone has no deviation. Take {mend}."
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -11,10 +12,12 @@ from torch import Tensor
 from cutaway.config import Experiment, InitKind, derive
 from cutaway.data import Augment, Framing, Images, Preprocess, Split, load_images
 from cutaway.errors import ConfigError
-from cutaway.nets import Plan, describe, find_net, plan_net
+from cutaway.nets import LayerPlan, Plan, describe, find_net, plan_net
 from cutaway.nets.builder import Net, build
 from cutaway.nets.initial import chosen_rules, initialise
 from cutaway.nets.whitening import patch_moment
+from cutaway.nets.words import BatchNorm
+from cutaway.training.batches import batch_bounds, check_norms
 from cutaway.training.determinism import check_same_each_time
 from cutaway.training.device import choose_device
 from cutaway.training.freezing import Freezing
@@ -115,8 +118,11 @@ def prepare(experiment: Experiment, images: Images | None = None, like: Task | N
     planned = plan_net(experiment.net, images.shape, len(images.classes))
     check_outputs(planned, len(images.classes))
     train = images.splits["train"]
-    Freezing(recipe, planned)  # a mistake in it is told before training
+    still = Freezing(recipe, planned).frozen(0)  # a mistake in it is told before training
     room = find_room(recipe, planned, device, images.pixel_bytes)
+    if recipe.epochs:
+        norms = (row.name for row in planned.leaves() if _is_lone(row) and row.name not in still)
+        check_norms(batch_bounds(len(train), recipe.batch), next(norms, None), recipe, room.microbatch)
     pretrain = fit_pretraining(experiment.pretrain, planned, room.limit)
     if room.microbatch < recipe.batch:
         # Written down, so that the run is continued with the same sums.
@@ -136,6 +142,11 @@ def prepare(experiment: Experiment, images: Images | None = None, like: Task | N
         None if experiment.data.augment.idle else Augment.fit(experiment.data.augment, train),
         first_moments(experiment, planned, train, preprocess),
     )
+
+
+def _is_lone(row: LayerPlan) -> bool:
+    """Whether a row is a batch norm that has one value of each image in a channel."""
+    return isinstance(row.layer.word, BatchNorm) and math.prod(row.output_shape[1:]) == 1
 
 
 def check_outputs(planned: Plan, classes: int) -> None:

@@ -212,3 +212,37 @@ def test_a_view_that_a_module_changes_in_place_has_its_gradient() -> None:
         found_values = outputs(dropped.inputs(images))
     assert (found_values["view"] < 0).any()
     assert torch.equal(found_values["conv:input"], found_values["view"].relu())
+
+
+class _Called(nn.Module):
+    """A module that is called in place and does not change what it is given."""
+
+    inplace = True
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(36, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu_(self.fc(x))
+
+
+class _Caller(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.conv, self.block, self.out = nn.Conv2d(1, 4, 3), _Called(width), nn.Linear(36 + width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = self.conv(x).flatten(1)
+        found: Tensor = self.out(torch.cat([self.block(flat), flat], 1))
+        return found
+
+
+@pytest.mark.parametrize("width", [36, 7])
+def test_a_module_that_is_only_called_in_place_changes_nothing(width: int) -> None:
+    subject = Subject(_Caller(width).eval(), (1, 5, 5))
+    images = torch.randint(256, (2, 1, 5, 5), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    found = gradcam(subject, images, [0], ["conv"])
+    with torch.no_grad():
+        torch.testing.assert_close(found.values[0].float(), subject.logits(subject.inputs(images))[:, 0])

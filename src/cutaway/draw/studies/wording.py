@@ -36,6 +36,8 @@ def p_value(p: float) -> str:
     if p < 0.001:
         return "<0.001"
     # A verdict hangs on which side of 0.05 it is.
+    if f"{p:.4f}" == "0.0500" and p != 0.05:
+        return "<0.05" if p < 0.05 else ">0.05"
     return f"{p:.4f}" if f"{p:.3f}" == "0.050" and p != 0.05 else f"{p:.3f}"
 
 

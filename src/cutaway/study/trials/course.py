@@ -167,6 +167,8 @@ class Course:
         elif report.end == "finished":
             self._note(TrialStatus.FINISHED, "")
         else:
+            if report.end == "diverged":  # where a score tells it, nobody has told the run
+                self._store.ledger.set_status(self.run.id, "diverged", report.reason)
             self._note(TrialStatus(report.end), report.reason)
 
     def _finish(self, reason: str) -> None:
