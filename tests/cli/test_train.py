@@ -232,3 +232,15 @@ def test_the_experiment_in_the_runs_folder_is_complete(cutaway: Command, toml: P
     text = (run.folder / "experiment.toml").read_text(encoding="utf-8")
     assert parse_experiment(text) == run.experiment
     assert "momentum = 0.9" in text
+
+
+def test_fields_that_lie_in_no_section_are_replaced_too(cutaway: Command, tmp_path: Path) -> None:
+    few = ("--data.train_images", "50", "--data.validation", "50", "--train.epochs", "0", "--store", tmp_path)
+    code, _, err = cutaway("train", "digits", "--weights_seed", "5", "--init", "he", *few)
+    assert (code, err.count("Error")) == (0, 0)
+    experiment = Store(tmp_path).find("last").experiment
+    assert experiment.weights_seed == 5
+    assert set(map(str, experiment.init.values())) == {"he"}
+    code, _, err = cutaway("train", "digits", "--wieghts_seed", "5", *few)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "Did you mean --weights_seed?" in err

@@ -161,3 +161,8 @@ def test_a_model_that_is_said_to_give_probabilities_says_what_it_says() -> None:
 def test_logits_that_happen_to_be_shares_of_a_net_of_ours_are_taken(trained: Run) -> None:
     subject = trained.subject()
     subject.refuse_probabilities(torch.tensor([[0.25, 0.75], [0.5, 0.5]]))  # its plan says what it ends with
+
+
+def test_certainty_costs_nothing_and_nothing_has_no_sign() -> None:
+    sure = Answers(torch.eye(3), torch.arange(3), ("a", "b", "c"))
+    assert f"{sure.objective:.4f}" == "0.0000"

@@ -56,7 +56,7 @@ def _nested(kind: Any, tokens: Any) -> Any:
     }
 
 
-Fields = Annotated[dict[str, Any], Parameter(show=False, converter=_nested, accepts_keys=True)]
+Fields = Annotated[Any, Parameter(show=False, converter=_nested, accepts_keys=True)]
 """Fields of an experiment: ``--train.lr 0.1 --data.augment.shift 2``, nested as in TOML."""
 
 RunName = Annotated[str, Parameter(help="an id, a unique prefix of one, or last")]

@@ -60,7 +60,7 @@ class Answers:
     def objective(self) -> float:
         """The mean of −log p(label), in nats."""
         own = self.probabilities.gather(1, self.labels[:, None]).double()
-        return float(-own.clamp_min(1e-38).log().mean())
+        return 0.0 - float(own.clamp_min(1e-38).log().mean())  # of certainty not −0
 
     def error(self, guesses: int = 1) -> float:
         """The share of images whose class is not among the first ``guesses``, 0 to 1."""
