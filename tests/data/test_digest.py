@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
 from cutaway.data import Images, Split, division, fingerprint
 
-
-def make() -> Images:
-    generator = torch.Generator().manual_seed(1)
-    store = torch.randint(256, (12, 1, 3, 4), generator=generator).to(torch.uint8)
-    other = torch.randint(256, (5, 1, 3, 4), generator=generator).to(torch.uint8)
-    splits = {
-        "train": Split(store, torch.arange(8) % 3, torch.arange(8)),
-        "validation": Split(store, torch.arange(4) % 3, torch.tensor([11, 8, 9, 10])),
-        "test": Split(other, torch.arange(5) % 3, torch.arange(5)),
-    }
-    return Images(("a", "b", "c"), splits, (("x.png", "cut off"),))
+from .three_splits import make
 
 
-def changed(images: Images, name: str, **fields: object) -> Images:
-    return replace(images, splits={**images.splits, name: replace(images.splits[name], **fields)})  # type: ignore[arg-type]
+def changed(images: Images, name: str, **fields: Any) -> Images:
+    return replace(images, splits={**images.splits, name: replace(images.splits[name], **fields)})
 
 
 @pytest.mark.parametrize("whole_bytes", [1 << 28, 1])

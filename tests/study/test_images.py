@@ -6,25 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.data.three_splits import make
 from tests.study.inline import few_images
 
 from cutaway.config import Experiment, load_experiment
-from cutaway.data import Images, Split
 from cutaway.errors import StoreError
 from cutaway.study.images import ImageShelf
 from cutaway.study.shared import map_images, share_images
-
-
-def make() -> Images:
-    generator = torch.Generator().manual_seed(1)
-    store = torch.randint(256, (12, 1, 3, 4), generator=generator).to(torch.uint8)
-    other = torch.randint(256, (5, 1, 3, 4), generator=generator).to(torch.uint8)
-    splits = {
-        "train": Split(store, torch.arange(8) % 3, torch.arange(8)),
-        "validation": Split(store, torch.arange(4) % 3, torch.tensor([11, 8, 9, 10])),
-        "test": Split(other, torch.arange(5) % 3, torch.arange(5)),
-    }
-    return Images(("a", "b", "c"), splits, (("x.png", "cut off"),))
 
 
 def test_mapped_images_are_those_that_were_shared(tmp_path: Path) -> None:

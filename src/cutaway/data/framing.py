@@ -109,8 +109,8 @@ class Framing:
         contrast = float((figure - paper).abs())
         if not self.extent:
             turned = abs(float(paper) - self.ground) > _NEAR and (figure < paper) != (self.ground > 127)
-            filled, notes_of_it = self._filled(picture)
-            return (255 - filled, (*notes_of_it, "inverted")) if turned else (filled, notes_of_it)
+            filled, done = self._filled(picture)
+            return (255 - filled, (*done, "inverted")) if turned else (filled, done)
         if contrast < _FAINTEST:
             raise DataError("there is nothing on it: a blank picture has no class")
         inverted = (figure < paper) != (self.ground > 127)

@@ -88,13 +88,13 @@ class Ledger:
         """The file; made when it is first written."""
         return self._database.path
 
-    def add_run(self, id: str, name: str, versions: str, experiment: str, images: str = "") -> None:  # noqa: A002
+    def add_run(self, run: str, name: str, versions: str, experiment: str, images: str = "") -> None:
         """Note a new run, with the status "running"."""
         with self._database.writing() as database:
             database.execute(
                 "INSERT INTO run (id, name, status, created, versions, experiment, images) "
                 "VALUES (?, ?, 'running', ?, ?, ?, ?)",
-                (id, name, time.time(), versions, experiment, images),
+                (run, name, time.time(), versions, experiment, images),
             )
 
     def set_machine(self, run: str, device: str, threads: int) -> None:

@@ -140,6 +140,7 @@ class Graph:
 
 
 def _hidden(name: str) -> str:
+    """Why nothing can be told of a layer whose values another one overwrites."""
     return (
         f"{name} is changed in place under another name, so nothing can be told of it; "
         "choose the layer behind it."

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from cutaway.errors import ConfigError
 from cutaway.look.backward.attribution import chunks
-from cutaway.look.backward.graph import Graph, graphs
+from cutaway.look.backward.graph import Forward, Graph, graphs
 from cutaway.look.backward.target import Target
-from cutaway.look.optimising.ascent import ROOT, Recipe, Watch, ascend, canvas_of
+from cutaway.look.optimising.ascent import ROOT, Ascended, Recipe, Watch, ascend, canvas_of
 from cutaway.look.optimising.canvas import Start, started
 from cutaway.look.optimising.leak import Leak
 from cutaway.look.optimising.pixels import PixelSpace
@@ -119,17 +119,9 @@ def invert(
             with graphs(subject, [name], leak.rules, to_end=False) as forward:
                 wanted = forward(inputs).root(Target(ROOT, name)).clone()
                 measure = FeatureDistance(name, wanted, _DISTANCES[distance])
-                ended = ascend(
-                    forward,
-                    space,
-                    canvas_of(recipe, begin[at : at + count]),
-                    measure,
-                    recipe,
-                    scaled=False,
-                    eased=True,
-                    leak=leak,
-                    watch=watch,
-                    name=f"inverting {name}",
+                first = begin[at : at + count]
+                ended = approach(
+                    forward, space, first, measure, recipe, leak=leak, watch=watch, name=f"inverting {name}"
                 )
                 reached = forward(space.inputs(ended.images)).root(Target(ROOT, name))
             error = (reached - wanted).flatten(1).norm(dim=1) / wanted.flatten(1).norm(dim=1).clamp_min(1e-12)
@@ -160,6 +152,38 @@ def invert(
 def _beside(parts: Sequence[Tensor]) -> Tensor:
     """The curves of all chunks, cut where one was stopped."""
     return torch.cat([part[: min(map(len, parts))] for part in parts], 1)
+
+
+def approach(
+    forward: Forward,
+    space: PixelSpace,
+    begin: Tensor,
+    measure: FeatureDistance,
+    recipe: Recipe,
+    *,
+    leak: Leak,
+    watch: Watch | None,
+    name: str,
+) -> Ascended:
+    """Change images until their features are as near as they get to those that ``measure`` wants.
+
+    Args:
+        forward: as for :func:`ascend`.
+        space: likewise.
+        begin: the first images, ``(B, C, H, W)`` from 0 to 1.
+        measure: how far their features are.
+        recipe: how.
+        leak: that ``forward`` was made with.
+        watch: shown every step.
+        name: for progress and messages.
+
+    Raises:
+        DataError: as :func:`ascend` does.
+    """
+    canvas = canvas_of(recipe, begin)
+    return ascend(
+        forward, space, canvas, measure, recipe, scaled=False, eased=True, leak=leak, watch=watch, name=name
+    )
 
 
 class FeatureDistance:

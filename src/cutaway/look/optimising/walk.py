@@ -12,9 +12,9 @@ from cutaway.errors import ConfigError
 from cutaway.look.backward.attribution import chunks
 from cutaway.look.backward.graph import graphs
 from cutaway.look.backward.target import Asked, Target, as_target
-from cutaway.look.optimising.ascent import ROOT, Recipe, Watch, ascend, canvas_of
+from cutaway.look.optimising.ascent import ROOT, Recipe, Watch
 from cutaway.look.optimising.canvas import Start, started
-from cutaway.look.optimising.invert import DEFAULT, FeatureDistance, euclidean
+from cutaway.look.optimising.invert import DEFAULT, FeatureDistance, approach, euclidean
 from cutaway.look.optimising.leak import Leak
 from cutaway.look.optimising.maximize import maximize
 from cutaway.look.optimising.pixels import PixelSpace
@@ -126,17 +126,8 @@ def walk_images(
         for at in range(0, images, subject.batch or images):
             part = slice(at, at + (subject.batch or images))
             measure = FeatureDistance(layer, wanted[part], euclidean)
-            ended = ascend(
-                forward,
-                space,
-                canvas_of(recipe, begin[part]),
-                measure,
-                recipe,
-                scaled=False,
-                eased=True,
-                leak=leak,
-                watch=watch,
-                name="walking",
+            ended = approach(
+                forward, space, begin[part], measure, recipe, leak=leak, watch=watch, name="walking"
             )
             found.append(ended)
             if ended.stopped:
